@@ -1,0 +1,47 @@
+# The one list of tasks that people, hooks and CI share.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help env run test lint types check bench lock clean
+
+help:            ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(VENV)/ready   ## make .venv from requirements.lock
+
+# uv's own pins stand in the lock too, so even the installer is verified by its hash.
+$(VENV)/ready: requirements.lock src/lockstep/activate.py
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Lockstep needs Python 3.11 to 3.13; $(PYTHON) is " + sys.version.split()[0] + ". Name another: make env PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.txt
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@$(BIN)/python src/lockstep/activate.py
+	@touch $@
+
+run: env         ## run the whole line, then say what came out
+	@$(BIN)/dvc repro
+	@$(BIN)/lockstep rebuild
+	@$(BIN)/lockstep summary
+
+test: env        ## lint, types, and every test
+	@$(MAKE) --no-print-directory lint types
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+lint: env        ## ruff
+	@$(BIN)/ruff check .
+
+types: env       ## mypy, strict
+	@$(BIN)/mypy
+
+bench: env       ## the figures of docs/benchmarks.md
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/line.py
+
+lock:            ## solve requirements.lock again from pyproject.toml
+	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+
+clean:           ## remove the environment and caches, never data or state
+	@rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage*

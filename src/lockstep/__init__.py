@@ -1,0 +1,1 @@
+"""Take a table from its source to a watched prediction service, as one reproducible graph."""

@@ -1,0 +1,91 @@
+"""Tie an environment to the project one stands in; runs at every start of Python, so it imports almost nothing.
+
+``python src/lockstep/activate.py`` writes two files into the environment: ``lockstep.pth``, which at each start looks
+for a project upwards from the working directory and runs this file's :func:`activate`, and the command ``lockstep``.
+So plain ``dvc``, ``bentoml``, ``mlflow`` and ``prefect`` use the project's stores, and report to nobody.
+"""
+
+import os
+import sys
+
+TELEMETRY_OFF = {
+    "DVC_NO_ANALYTICS": "1",
+    "DO_NOT_TRACK": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "SCARF_NO_ANALYTICS": "true",
+}
+
+PTH = """import os, sys; exec("try: here = os.getcwd()\\nexcept OSError: here = '/'\\n\
+while here != os.path.dirname(here) and not (os.path.isfile(here + '/dvc.yaml') and os.path.isfile(here + '/src/lockstep/activate.py')): here = os.path.dirname(here)\\n\
+file = here + '/src/lockstep/activate.py'\\n\
+if os.path.isfile(file): names = {'__name__': 'activate'}; exec(compile(open(file).read(), file, 'exec'), names); names['activate'](here)", {"os": os, "sys": sys})
+"""
+
+COMMAND = """#!{python}
+import os, sys
+try:
+    from lockstep.cli import main
+except ModuleNotFoundError as error:
+    if error.name != "lockstep":
+        raise
+    sys.path.insert(0, os.path.join(os.path.dirname(sys.prefix), "src"))
+    from lockstep.cli import main
+sys.exit(main())
+"""
+
+
+def activate(root: str) -> None:
+    """Put the project's code first on the path, and point every tool at the project's stores unless told otherwise."""
+    source = os.path.join(root, "src")
+    if source not in sys.path:
+        sys.path.insert(0, source)
+    state = state_folder(root)
+    stores = {
+        "BENTOML_HOME": os.path.join(state, "bento"),
+        "PREFECT_HOME": os.path.join(state, "prefect"),
+        "MLFLOW_TRACKING_URI": "sqlite:///" + os.path.join(state, "mlflow.db"),
+    }
+    # Threads that wait for each other asleep: on a machine shared with others, spinning costs several times the work.
+    for name, value in {**TELEMETRY_OFF, **stores, "OMP_WAIT_POLICY": "PASSIVE"}.items():
+        os.environ.setdefault(name, value)
+    programs = os.path.join(sys.prefix, "bin")
+    if sys.prefix != sys.base_prefix and programs not in os.environ.get("PATH", "").split(os.pathsep)[:1]:
+        os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", "")
+
+
+def state_folder(root: str) -> str:
+    """Return the main checkout's ``.lockstep``, which every git worktree of it shares."""
+    top = root
+    while not os.path.exists(os.path.join(top, ".git")):
+        if top == os.path.dirname(top):
+            return os.path.join(root, ".lockstep")
+        top = os.path.dirname(top)
+    link = os.path.join(top, ".git")
+    if os.path.isfile(link):
+        with open(link) as file:
+            admin = os.path.join(top, file.read().strip().removeprefix("gitdir:").strip())
+        common = os.path.join(admin, "commondir")
+        if os.path.isfile(common):
+            with open(common) as file:
+                shared = os.path.normpath(os.path.join(admin, file.read().strip()))
+            return os.path.join(os.path.dirname(shared), os.path.relpath(root, top), ".lockstep").replace("/./", "/")
+    return os.path.join(root, ".lockstep")
+
+
+def install() -> None:
+    """Write ``lockstep.pth`` and the command into this environment."""
+    import sysconfig
+
+    with open(os.path.join(sysconfig.get_path("purelib"), "lockstep.pth"), "w") as file:
+        file.write(PTH)
+    command = os.path.join(sysconfig.get_path("scripts"), "lockstep")
+    with open(command, "w") as file:
+        file.write(COMMAND.format(python=sys.executable))
+    os.chmod(command, 0o755)
+
+
+if __name__ == "__main__":
+    install()

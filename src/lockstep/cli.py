@@ -1,0 +1,149 @@
+"""The commands. Imports nothing heavy; each command imports what it uses."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lockstep.errors import LockstepError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="A table, from its source to a watched prediction service, as one reproducible graph.")
+contract_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The contract, expectations/rows.json.")
+app.add_typer(contract_app, name="contract")
+
+
+def main() -> int:
+    """Run the command line; an error of ours is one line and exit status 1."""
+    try:
+        app(standalone_mode=False)
+    except LockstepError as error:
+        print(f"lockstep: {error}", file=sys.stderr)
+        return 1
+    except typer.Abort:
+        return 130
+    except (typer.Exit, SystemExit) as stop:
+        return int(getattr(stop, "exit_code", getattr(stop, "code", 0)) or 0)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        print(f"lockstep: {error.format_message()}", file=sys.stderr)
+        return 2
+    return 0
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="The new project's folder; must not exist, or be empty.")],
+    table: Annotated[Path, typer.Option(help="The table: CSV, TSV, JSON Lines or Parquet, also gzipped.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    problem: Annotated[str | None, typer.Option(help="binary, multiclass or regression; inferred without it.")] = None,
+    ignore: Annotated[str, typer.Option(help="Columns that the model must not see: A,B.")] = "",
+    time: Annotated[str | None, typer.Option(help="The column that orders rows; the split follows it.")] = None,
+    group: Annotated[str | None, typer.Option(help="The column whose equal values stay together in a split.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="The column that identifies a row.")] = None,
+    names: Annotated[str, typer.Option(help="Column names, for a table without a header: A,B,C.")] = "",
+    separator: Annotated[str | None, typer.Option(help="What parts cells in a text file.")] = None,
+    header: Annotated[bool | None, typer.Option("--header/--no-header", help="Whether the first line names columns.")] = None,
+) -> None:
+    """Look at a table and write a project for it, ready to run."""
+    from lockstep import new as scaffold
+
+    report = scaffold.create(folder, table=table, target=target, problem=problem, ignore=_split(ignore), time=time,
+                             group=group, id=id, names=_split(names), separator=separator, header=header)
+    print(scaffold.describe(report))
+
+
+@app.command()
+def refresh() -> None:
+    """Take up a changed source: write data/source.lock anew."""
+    from lockstep import params, project
+    from lockstep.steps import lock
+
+    root = project.find()
+    print(lock.write(root, params.load(root)))
+
+
+@app.command()
+def status() -> None:
+    """Say what is stale and why, what is packaged, and what is live."""
+    from lockstep import project
+    from lockstep.commands import status
+
+    print(status.describe(project.find()))
+
+
+@app.command()
+def doctor() -> None:
+    """Check environment, pins, ports, stores and disk; each problem with its cure."""
+    from lockstep import project
+    from lockstep.commands import doctor
+
+    checks = doctor.examine(project.find())
+    print("\n".join(str(check) for check in checks))
+    raise typer.Exit(0 if all(check.passed for check in checks) else 1)
+
+
+@app.command()
+def summary() -> None:
+    """Show the winner, its scores beside the baselines', and what to do next."""
+    from lockstep import project
+    from lockstep.commands import summary
+
+    print(summary.describe(project.find()))
+
+
+@app.command()
+def rebuild() -> None:
+    """Build the packaged bento again, to the recorded digest, if the store lacks it."""
+    from lockstep import project, release
+
+    root = project.find()
+    if release.missing(root):
+        print(f"rebuilt {release.rebuild(root).tag}")
+
+
+@app.command()
+def predict(
+    table: Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet, also gzipped.")],
+    to: Annotated[Path, typer.Option(help="Where the answers go: .csv or .parquet.")],
+) -> None:
+    """Answer every row of a table by the live release; refused rows come out with a reason."""
+    from lockstep import project
+    from lockstep.commands import predict
+
+    print(predict.predict(project.find(), table, to))
+
+
+@contract_app.command("show")
+def contract_show() -> None:
+    """Print the contract as a table: columns, then rules."""
+    from lockstep import contract, project
+    from lockstep.contract import show
+
+    print(show.describe(contract.load(project.find())))
+
+
+@contract_app.command("check")
+def contract_check(
+    table: Annotated[Path | None, typer.Argument(help="A table to check against it; without, the file alone.")] = None,
+) -> None:
+    """Check the contract itself, and a table against it."""
+    from lockstep import project
+    from lockstep.commands import contract
+
+    print(contract.check(project.find(), table))
+
+
+@contract_app.command("suggest")
+def contract_suggest() -> None:
+    """Print the contract that the source's table suggests; nothing is overwritten."""
+    from lockstep import project
+    from lockstep.commands import contract
+
+    print(contract.suggest(project.find()))
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())

@@ -1,0 +1,126 @@
+"""Check what the line stands on; each problem comes with its cure."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lockstep import contract, graph, params, plugins, project, release
+from lockstep.activate import TELEMETRY_OFF
+from lockstep.errors import LockstepError
+from lockstep.params import parse
+
+PORTS = {3000: "bentoml serve", 4200: "the Prefect server", 5000: "the MLflow server"}
+MIN_FREE_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    passed: bool
+    said: str
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.passed else 'FAIL'}  {self.name:12} {self.said}"
+
+
+def examine(root: Path) -> list[Check]:
+    """Run every check."""
+    checks: dict[str, Callable[[Path], str]] = {
+        "python": _python, "packages": _packages, "telemetry": _telemetry, "params": _params, "contract": _contract,
+        "graph": _graph, "source": _source, "stores": _stores, "live": _live, "ports": _ports, "disk": _disk,
+    }
+    return [_run(name, check, root) for name, check in checks.items()]
+
+
+def _run(name: str, check: Callable[[Path], str], root: Path) -> Check:
+    try:
+        return Check(name, True, check(root))
+    except LockstepError as error:
+        return Check(name, False, str(error))
+
+
+def _python(root: Path) -> str:
+    if not (3, 11) <= sys.version_info < (3, 14):
+        raise project.ProjectError(f"Python must be 3.11 to 3.13; this is {sys.version.split()[0]}. "
+                                   "Run `make clean env PYTHON=python3.12`.")
+    return f"{sys.version.split()[0]} at {sys.prefix}"
+
+
+def _packages(root: Path) -> str:
+    project.check_environment(root)
+    return f"{len(project.locked(root))} packages are those of {project.LOCK}"
+
+
+def _telemetry(root: Path) -> str:
+    on = sorted(name for name in TELEMETRY_OFF if os.environ.get(name, "") in ("", "0"))
+    if on:
+        raise project.ProjectError(f"{on} should be set, so that no tool reports home; run in the activated environment.")
+    return "every tool's is off"
+
+
+def _params(root: Path) -> str:
+    values = params.load(root)
+    plugins.load("problems", values.problem)
+    for family in values.families:
+        plugins.load("families", family)
+    source = plugins.load("sources", values.source["kind"])
+    parse(source.Settings, values.source, where="source")
+    return f"{values.problem}, families {', '.join(values.families)}, source {values.source['kind']}"
+
+
+def _contract(root: Path) -> str:
+    found = contract.load(root)
+    return f"{len(found.columns)} columns, {len(found.row_rules)} rules on rows, {len(found.table_rules)} on the table"
+
+
+def _graph(root: Path) -> str:
+    return f"{len(graph.load(root))} stages"
+
+
+def _source(root: Path) -> str:
+    from lockstep.steps import lock
+
+    lock.check(root, params.load(root))
+    return "is the locked one"
+
+
+def _stores(root: Path) -> str:
+    state = project.state(root)
+    for name, folder in (("BENTOML_HOME", state / "bento"), ("PREFECT_HOME", state / "prefect")):
+        if os.environ.get(name) != str(folder):
+            return f"{name} is {os.environ.get(name)!r}, not the project's; plain tools use that one"
+    state.mkdir(parents=True, exist_ok=True)
+    if not os.access(state, os.W_OK):
+        raise project.ProjectError(f"{state} must be writable; it is not. Mend its owner or mode.")
+    return f"below {state}"
+
+
+def _live(root: Path) -> str:
+    pointed = release.live(root)
+    if pointed is None:
+        return "nothing is live yet"
+    release.verify_live(root)
+    return f"{pointed['bento']}, every byte verified"
+
+
+def _ports(root: Path) -> str:
+    taken = [f"{port} ({use})" for port, use in PORTS.items() if _is_taken(port)]
+    return f"taken: {', '.join(taken)}; give another with --port" if taken else f"{', '.join(map(str, PORTS))} are free"
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _disk(root: Path) -> str:
+    free = shutil.disk_usage(root).free
+    if free < MIN_FREE_BYTES:
+        raise project.ProjectError(f"the disk should have 2 GB free; {free / 1e9:.1f} GB are. `dvc gc -w` drops old outs.")
+    return f"{free / 1e9:.0f} GB free"

@@ -1,0 +1,133 @@
+"""Answer every row of a file by the live release, in chunks; a refused row comes out with its reason."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lockstep import params, predictor, release
+from lockstep.contract import Contract, read
+from lockstep.contract.read import Table
+from lockstep.contract.rules import Value, row_checks
+from lockstep.errors import SourceError
+from lockstep.params import parse
+from lockstep.predictor import Predictor
+from lockstep.sources import file
+
+CHUNK_ROWS = 50_000
+
+
+def predict(root: Path, table: Path, to: Path) -> str:
+    """Write one row out for each row in, in order: ``prediction``, ``probability_<class>``, ``refused``.
+
+    Raises
+    ------
+    LockstepError
+        Nothing is live, the table cannot be read, a column is missing, or ``to`` has another ending.
+    """
+    model = predictor.load(release.live_folder(root) / "predictor")
+    n_rows = n_refused = 0
+    with _Writer(to) as writer:
+        for raw in file.read_chunks(_settings(root, table), Path.cwd(), CHUNK_ROWS):
+            answers = answer(raw, model)
+            writer.write(answers)
+            n_rows, n_refused = n_rows + len(answers), n_refused + int(answers["refused"].notna().sum())
+    return f"{n_rows} rows answered by {model.digest[:12]}, {n_refused} of them refused: {to}"
+
+
+def answer(raw: pd.DataFrame, model: Predictor) -> pd.DataFrame:
+    """Answer one chunk; refused rows have null answers and the reasons in ``refused``."""
+    contract = model.contract
+    table = read.read(raw, contract, target=False)
+    rows = table.rows.reindex(columns=[*table.rows.columns, *(n for n in contract.inputs if n not in table.rows)])
+    reasons = refusals(table, contract)
+    kept = np.array([not reason for reason in reasons], dtype=bool)
+    answers = model.predict_table(rows[kept])
+    kind = "str" if model.card.classes else "float64"
+    values = pd.Series(pd.NA if model.card.classes else np.nan, index=rows.index, dtype=kind)
+    values[kept] = list(answers.values)
+    columns: dict[str, Any] = {"prediction": values}
+    for code, name in enumerate(model.card.classes):
+        column = np.full(len(rows), np.nan)
+        column[kept] = answers.output[:, code]
+        columns[f"probability_{name}"] = column
+    refused = pd.Series([reason or None for reason in reasons], index=rows.index, dtype="str")
+    return pd.DataFrame({**columns, "refused": refused})
+
+
+def refusals(table: Table, contract: Contract) -> list[str]:
+    """Return for each row why it is refused, empty where it is not: the rules that a request meets too."""
+    rows = table.rows
+    found: list[list[str]] = [[] for _ in range(len(rows))]
+    for name, cells in table.unreadable.items():
+        for position in rows.index.get_indexer(cells.index):
+            found[position].append(f"{name}: must be a {contract.columns[name].kind}")
+    for rule, holds in row_checks(contract, set(rows.columns)):
+        if rule.severity == "info":
+            continue
+        spared = not contract.columns[rule.columns[0]].is_input
+        columns = [list(_values(rows[name])) for name in rule.columns]
+        for position, values in enumerate(zip(*columns, strict=True)):
+            if holds(dict(zip(rule.columns, values, strict=True))) or (spared and values[0] is None):
+                continue
+            if not found[position] or not any(reason.startswith(f"{rule.columns[0]}: must") for reason in found[position]):
+                found[position].append(f"{rule.columns[0]}: {rule.name}")
+    return ["; ".join(reasons) for reasons in found]
+
+
+def _values(column: pd.Series) -> Iterator[Value]:
+    if column.dtype.kind == "M":
+        return (None if value is pd.NaT else value.to_pydatetime() for value in column)
+    return (None if value is None or value != value else value for value in column.tolist())
+
+
+def _settings(root: Path, table: Path) -> file.Settings:
+    """Cut the file as the project's own source is cut, where that is a file of the same format."""
+    plain = parse(file.Settings, {"kind": "file", "path": str(table)})
+    own = params.load(root).source
+    if own["kind"] != "file":
+        return plain
+    cut = parse(file.Settings, {**own, "path": str(table), "format": None}, where="source")
+    return cut if cut.resolved_format == parse(file.Settings, own, where="source").resolved_format else plain
+
+
+class _Writer:
+    """Writes chunks to a temporary file beside ``to``, which takes its place when all went well."""
+
+    def __init__(self, to: Path) -> None:
+        if to.suffix not in (".csv", ".parquet"):
+            raise SourceError(f"--to must end in .csv or .parquet; got {to.name!r}.")
+        if not to.parent.is_dir():
+            raise SourceError(f"--to names a folder that does not exist: {to.parent}.")
+        self._to, self._part = to, to.with_name(f".{to.name}.part")
+        self._parquet: pq.ParquetWriter | None = None
+        self._begun = False
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def write(self, answers: pd.DataFrame) -> None:
+        """Append a chunk."""
+        if self._to.suffix == ".csv":
+            answers.to_csv(self._part, mode="a" if self._begun else "w", header=not self._begun, index=False,
+                           quoting=csv.QUOTE_MINIMAL)
+        else:
+            chunk = pa.Table.from_pandas(answers, preserve_index=False)
+            self._parquet = self._parquet or pq.ParquetWriter(self._part, chunk.schema)
+            self._parquet.write_table(chunk.cast(self._parquet.schema))
+        self._begun = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._parquet:
+            self._parquet.close()
+        if kind is None and self._begun:
+            self._part.replace(self._to)
+        else:
+            self._part.unlink(missing_ok=True)

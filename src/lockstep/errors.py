@@ -1,0 +1,90 @@
+"""Every error that Lockstep raises, in one tree.
+
+    LockstepError
+    ├── ParamsError (ValueError)        params.yaml says something impossible
+    ├── UnknownName (LookupError)       a plugin, column or stage that does not exist
+    ├── ProjectError                    not a project, or not its environment
+    ├── SourceError (ValueError)        the table cannot be read, or changed behind the lock
+    ├── ContractError (ValueError)      expectations/rows.json itself is wrong
+    ├── Breach (ValueError)             a table breaks the contract
+    ├── SplitError (ValueError)         the rows cannot be divided as asked
+    ├── LeakError (ValueError)          a column gives the target away
+    ├── FeatureError (ValueError)       src/features.py breaks its promise
+    ├── FitError (ValueError)           nothing can be learned from these rows
+    ├── IntegrityError                  bytes are not those that were recorded
+    ├── Rejected                        a gate said no
+    └── ReleaseError                    building, verifying or promoting failed
+
+An error is one line: where, what must hold and what was found, what to do.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LockstepError(Exception):
+    """Stop the line with one line that a person can act on."""
+
+
+class ParamsError(LockstepError, ValueError):
+    """Refuse a key or a value of params.yaml."""
+
+
+class UnknownName(LockstepError, LookupError):
+    """Refuse a name that is not among those known."""
+
+
+class ProjectError(LockstepError):
+    """Refuse to work outside a project or outside its environment."""
+
+
+class SourceError(LockstepError, ValueError):
+    """Refuse a table that cannot be read or is not the locked one."""
+
+
+class ContractError(LockstepError, ValueError):
+    """Refuse a contract that contradicts itself or cannot be checked."""
+
+
+class Breach(LockstepError, ValueError):
+    """Stop because a table breaks the contract."""
+
+
+class SplitError(LockstepError, ValueError):
+    """Refuse a division of rows that cannot be made."""
+
+
+class LeakError(LockstepError, ValueError):
+    """Stop because a column or a group gives the target away."""
+
+
+class FeatureError(LockstepError, ValueError):
+    """Refuse a feature that is not a pure function of its own row."""
+
+
+class FitError(LockstepError, ValueError):
+    """Refuse to learn where nothing can be learned."""
+
+
+class IntegrityError(LockstepError):
+    """Refuse bytes that are not those recorded."""
+
+
+class Rejected(LockstepError):
+    """Refuse to package what a gate rejected."""
+
+
+class ReleaseError(LockstepError):
+    """Report that building, verifying or promoting a release failed."""
+
+
+def expected_one_of(name: str, known: Iterable[str]) -> str:
+    """Return the second half of an error on a misspelt name: the list, and the near match.
+
+    >>> expected_one_of("rigde", ["ridge", "xgboost"])
+    "expected one of ['ridge', 'xgboost']. Did you mean 'ridge'?"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    return f"expected one of {names}.{guess}"

@@ -1,0 +1,181 @@
+"""Read ``dvc.yaml`` and ``dvc.lock``: what is made from what, what is stale, and why.
+
+A first look in milliseconds, without importing DVC, which stays the authority. Stages are named as DVC names them;
+one of a matrix is ``tune@xgboost``.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lockstep.errors import ParamsError, ProjectError
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, its names resolved."""
+
+    name: str
+    command: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    params: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """A stage and why it would run again; no reasons where it would not."""
+
+    stage: str
+    reasons: tuple[str, ...]
+
+
+def load(root: Path) -> list[Stage]:
+    """Return the stages in an order in which they can run.
+
+    Raises
+    ------
+    ProjectError
+        ``dvc.yaml`` or ``params.yaml`` is broken, or asks for a key that is not there.
+    """
+    values = _read_yaml(root / "params.yaml")
+    stages = [stage for name, block in _read_yaml(root / "dvc.yaml").get("stages", {}).items()
+              for stage in _expand(name, block, values)]
+    return list(_ordered(stages))
+
+
+def stale(root: Path) -> list[Staleness]:
+    """Compare every stage with ``dvc.lock``; files by their MD5, as DVC does."""
+    values, stages = _read_yaml(root / "params.yaml"), load(root)
+    path = root / "dvc.lock"
+    locked = _read_yaml(path).get("stages", {}) if path.exists() else {}
+    found: list[Staleness] = []
+    made_by = {out: stage.name for stage in stages for out in stage.outs}
+    for stage in stages:
+        reasons = list(_reasons(root, stage, locked.get(stage.name), values))
+        waiting = {made_by[out] for dep in stage.deps for out in made_by if _within(out, dep) or _within(dep, out)}
+        late = sorted(before.stage for before in found if before.reasons and before.stage in waiting)
+        found.append(Staleness(stage.name, (*reasons, *(f"waits for {name}" for name in late))))
+    return found
+
+
+def digest(path: Path) -> str:
+    """Return DVC's MD5 of a file or of a folder."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        entries = [{"md5": _md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+        entries.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
+        return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+    return _md5(path)
+
+
+def _reasons(root: Path, stage: Stage, entry: Mapping[str, Any] | None, values: Mapping[str, Any]) -> Iterator[str]:
+    if entry is None:
+        yield "never run"
+        return
+    if entry["cmd"] != stage.command:
+        yield "its command changed"
+    for kind, paths in (("deps", stage.deps), ("outs", stage.outs)):
+        known = {item["path"]: item["md5"] for item in entry.get(kind, []) if "md5" in item}
+        for path in paths:
+            if path not in known:
+                yield f"{path} is new in dvc.yaml"
+            elif not (root / path).exists():
+                yield f"{path} is missing"
+            elif digest(root / path) != known[path]:
+                yield f"{path} changed"
+        yield from (f"{path} left dvc.yaml" for path in known if path not in paths)
+    used = entry.get("params", {}).get("params.yaml", {})
+    for key in stage.params:
+        if key not in used or used[key] != _value(values, key):
+            yield f"params.yaml: {_changed_key(key, used.get(key), _value(values, key))} changed"
+
+
+def _changed_key(key: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted({*before, *now}):
+            if before.get(name) != now.get(name):
+                return _changed_key(f"{key}.{name}", before.get(name), now.get(name))
+    return key
+
+
+def _expand(name: str, block: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Stage]:
+    matrix = block.get("matrix")
+    if not matrix:
+        yield _stage(name, block, values)
+        return
+    (key, wanted), = matrix.items()
+    items = _value(values, wanted[2:-1]) if isinstance(wanted, str) else wanted
+    if not isinstance(items, list):
+        raise ParamsError(f"params.yaml: {wanted[2:-1]} must be a list; dvc.yaml makes a stage of each.")
+    for item in items:
+        yield _stage(f"{name}@{item}", block, {**values, "item": {key: item}})
+
+
+def _stage(name: str, block: Mapping[str, Any], values: Mapping[str, Any]) -> Stage:
+    def paths(key: str) -> tuple[str, ...]:
+        return tuple(_fill(next(iter(item)) if isinstance(item, dict) else item, values) for item in block.get(key, []))
+
+    return Stage(name, _fill(block["cmd"], values), paths("deps"), (*paths("outs"), *paths("metrics")),
+                 tuple(block.get("params", [])))
+
+
+def _fill(text: str, values: Mapping[str, Any]) -> str:
+    return re.sub(r"\$\{([^}]+)\}", lambda match: str(_value(values, match[1])), text)
+
+
+def _value(values: Mapping[str, Any], key: str) -> Any:
+    value: Any = values
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise ParamsError(f"params.yaml: {key} is missing; dvc.yaml asks for it.")
+        value = value[part]
+    return value
+
+
+def _ordered(stages: list[Stage]) -> Iterator[Stage]:
+    """Yield producers before consumers, else in the order of the file."""
+    made: set[str] = set()
+    left = list(stages)
+    while left:
+        outs = {out for stage in left for out in stage.outs}
+        ready = next((stage for stage in left
+                      if not any(_within(out, dep) or _within(dep, out) for dep in stage.deps for out in outs - made)), None)
+        if ready is None:
+            raise ProjectError(f"dvc.yaml has a cycle among {[stage.name for stage in left]}.")
+        left.remove(ready)
+        made |= set(ready.outs)
+        yield ready
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")
+
+
+def _md5(path: Path) -> str:
+    content = hashlib.md5()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            content.update(piece)
+    return content.hexdigest()
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        values = yaml.load(path.read_text("utf-8"), Loader=loader)
+    except FileNotFoundError:
+        raise ProjectError(f"{path.name} is missing from {path.parent}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path.name} must be YAML; {' '.join(str(error).split())[:200]}.") from error
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path.name} must hold keys and values; found {type(values).__name__}.")
+    return values

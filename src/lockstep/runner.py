@@ -1,0 +1,43 @@
+"""Run one stage in this process, tied to the life of the process that asked for it."""
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+from lockstep import params, project
+from lockstep.errors import UnknownName, expected_one_of
+
+STAGES = ("ingest", "validate", "split", "featurize", "tune", "fit", "evaluate", "package")
+PR_SET_PDEATHSIG = 1
+
+
+def run_stage(root: Path, words: list[str]) -> None:
+    """Check environment and parameters, then run the stage that ``words`` name (``tune`` names a family too).
+
+    Raises
+    ------
+    UnknownName
+        There is no such stage.
+    LockstepError
+        Whatever the stage finds wrong.
+    """
+    name, *arguments = words or [""]
+    if name not in STAGES:
+        raise UnknownName(f"no stage {name!r}; {expected_one_of(name, STAGES)}")
+    die_with_parent()
+    project.check_environment(root)
+    settings = params.load(root)
+    os.chdir(root)
+    importlib.import_module(f"lockstep.stages.{name}").run(root, settings, *arguments)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when its parent ends, so that a killed ``dvc`` leaves no orphan (Linux)."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,129 @@
+"""Read the body of a request strictly: what is ambiguous in JSON is refused, not guessed."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import orjson
+
+MAX_BYTES = 8 * 1024 * 1024
+MAX_ROWS = 10_000
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+
+class RefusedError(Exception):
+    """End a request with a status and a JSON answer."""
+
+    def __init__(self, status: int, answer: Mapping[str, Any], headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(status, answer)
+        self.status, self.answer, self.headers = status, answer, headers
+
+
+class GoneError(Exception):
+    """The client left before its request was complete."""
+
+
+async def read(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
+    """Return the whole body of a JSON request.
+
+    Raises
+    ------
+    RefusedError
+        415 for another type, 413 for more than 8 MiB, by announcement or by count.
+    GoneError
+        The client closed the connection.
+    """
+    _check_headers(headers)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    pieces, n_bytes = [body], len(body)
+    while message.get("more_body"):
+        _check_size(n_bytes)
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        n_bytes += len(pieces[-1])
+    if message["type"] == "http.disconnect":
+        raise GoneError
+    _check_size(n_bytes)
+    return b"".join(pieces) if len(pieces) > 1 else body
+
+
+def parse(body: bytes) -> list[dict[str, Any]]:
+    """Return the rows of ``{"rows": [{...}, ...]}``.
+
+    Raises
+    ------
+    RefusedError
+        400 for anything but that: other JSON, NaN, a key given twice, bytes that are not UTF-8; 413 for too many rows.
+    """
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _malformed(f"the body must be JSON in UTF-8; {error}") from None
+    if type(found) is not dict or found.keys() != {"rows"}:
+        raise _malformed('the body must be {"rows": [...]} and hold nothing else')
+    rows: list[dict[str, Any]] = found["rows"]
+    if type(rows) is not list or not rows:
+        raise _malformed('"rows" must be a list of at least one row')
+    if len(rows) > MAX_ROWS:
+        raise RefusedError(413, {"error": f"at most {MAX_ROWS:,} rows fit one request; got {len(rows):,}."})
+    n_keys = 1
+    for i, row in enumerate(rows):
+        if type(row) is not dict:
+            raise _malformed(f"every row must be an object; row {i} is not")
+        n_keys += len(row)
+    if body.count(b":") != n_keys:
+        _refuse_doubles(body, rows, n_keys)
+    return rows
+
+
+def _check_headers(headers: list[tuple[bytes, bytes]]) -> None:
+    kind = b""
+    for name, value in headers:
+        if name == b"content-type":
+            kind = value
+        elif name == b"content-length":
+            _check_size(int(value) if value.isdigit() else 0)
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise RefusedError(415, {"error": "the body must not be compressed."})
+    if kind != b"application/json":
+        _check_type(kind)
+
+
+def _check_type(value: bytes) -> None:
+    kind, _, parameters = value.decode("latin-1").lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "")
+    if kind.strip() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
+        raise RefusedError(415, {"error": "the content type must be application/json, in UTF-8."})
+
+
+def _check_size(n_bytes: int) -> None:
+    if n_bytes > MAX_BYTES:
+        raise RefusedError(413, {"error": f"the body must be at most {MAX_BYTES:,} bytes; send the rows in parts."})
+
+
+def _refuse_doubles(body: bytes, rows: list[dict[str, Any]], n_keys: int) -> None:
+    """Refuse a key that stands twice: each key has a colon, so any left over stand in texts or belong to a double."""
+    if b"\\" not in body:
+        texts = [text for row in rows for item in row.items() for text in item if type(text) is str]
+        if body.count(b":") == n_keys + sum(text.count(":") for text in texts):
+            return
+    try:
+        json.loads(body, object_pairs_hook=_unique)
+    except RecursionError:
+        raise _malformed("the body is nested too deep") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        double = next(key for key in keys if keys.count(key) > 1)
+        raise _malformed(f"a key may stand once in an object; {double[:64]!r} stands twice")
+    return found
+
+
+def _malformed(reason: str) -> RefusedError:
+    return RefusedError(400, {"error": f"{reason}."})
