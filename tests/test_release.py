@@ -180,6 +180,7 @@ def test_a_changed_predictor_is_refused(project: Path) -> None:
     ("old", "new", "complaint"),
     [("name: churn", "name: lockstep", "name 'lockstep' is also a module"),
      ("    - numpy", "    - nosuchpackage", "names 'nosuchpackage', which requirements.lock does not pin"),
+     ("name: churn", "name: My Churn", "name must be lower-case letters.*got 'My Churn'"),
      ("name: churn", "", "must be YAML with a 'name'"), ("name: churn", "name: [", "must be YAML with a 'name'")],
 )
 def test_a_bentofile_that_cannot_work_is_refused(project: Path, old: str, new: str, complaint: str) -> None:

@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from lockstep.service import released
 from lockstep.service.released import Pointer
 
 FILE = "bentofile.yaml"
+NAME = r"[a-z0-9](?:[a-z0-9._-]{0,44}[a-z0-9])?"
 
 
 def settings(root: Path) -> dict[str, Any]:
@@ -40,6 +42,8 @@ def settings(root: Path) -> dict[str, Any]:
         raise ReleaseError(f"{FILE} is missing from {root}; take it from git.") from None
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ReleaseError(f"{FILE} must be YAML with a 'name'; {' '.join(str(error).split())[:100]}.") from None
+    if not re.fullmatch(NAME, name):
+        raise ReleaseError(f"{FILE}: name must be lower-case letters, digits, -, _ or ., at most 46; got {name!r}.")
     if name.isidentifier() and importlib.util.find_spec(name) is not None:
         raise ReleaseError(f"{FILE}: name {name!r} is also a module, which BentoML would import instead of the bento; "
                            "choose another name.")

@@ -109,8 +109,8 @@ class _Table:
         """Return the share of rows whose target the columns give, up to rounding."""
         if not members:
             return 0.0
-        gap = tolerance(self.X[:, members], self.y, self.decimals)
-        return float((np.abs(self._predict(members, self.solve(members)) - self.y) <= gap).mean())
+        X, weights = self.X[:, members], self.solve(members)
+        return _share(np.abs(X @ weights[:-1] + weights[-1] - self.y) <= tolerance(X, self.y, self.decimals), self.y)
 
     def solve(self, members: list[int]) -> Array:
         """Return weights and, last, the constant.
@@ -134,9 +134,6 @@ class _Table:
             if holds.mean() >= MIN_SHARE:
                 return _least_squares(X[holds], self.y[holds])
         return weights
-
-    def _predict(self, members: list[int], weights: Array) -> Array:
-        return np.asarray(self.X[:, members] @ weights[:-1] + weights[-1])
 
 
 def decimals_of(values: Array) -> int | None:
@@ -176,18 +173,19 @@ def _check(rows: pd.DataFrame, target: str, names: list[str], weights: Array) ->
     X, y = complete[names].to_numpy(), complete[target].to_numpy()
     off = np.abs(X @ weights[:-1] + weights[-1] - y)
     holds = off <= 2 * tolerance(X, y, decimals_of(y))
-    if not _is_convincing(holds, y, len(names)):
+    least = MIN_SHARE if len(names) > 1 and len(np.unique(y)) >= MIN_VALUES else MIN_SHARE_ALONE
+    if _share(holds, y) < least:
         return None
     return Sum(tuple(names), tuple(weights[:-1].tolist()), float(weights[-1]), float(holds.mean()))
 
 
-def _is_convincing(holds: NDArray[np.bool_], y: Array, n_members: int) -> bool:
-    """Ask for nearly all rows, or for a sum that also holds where the target is not at its most frequent value."""
-    if holds.mean() >= MIN_SHARE_ALONE:
-        return True
+def _share(holds: NDArray[np.bool_], y: Array) -> float:
+    """Return the share of rows in which a sum holds, or of those with an unusual target where that is less.
+
+    Where most targets are nought, nought times anything gives most of them.
+    """
     values, counts = np.unique(y, return_counts=True)
-    unusual = y != values[counts.argmax()]
-    return bool(n_members > 1 and len(values) >= MIN_VALUES and min(holds.mean(), holds[unusual].mean()) >= MIN_SHARE)
+    return float(min(holds.mean(), holds[y != values[counts.argmax()]].mean()))
 
 
 def _whole(weights: Array) -> bool:
