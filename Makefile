@@ -22,6 +22,7 @@ $(VENV)/ready: requirements.lock src/lockstep/activate.py
 	@touch $@
 
 run: env         ## run the whole line, then say what came out
+	@$(BIN)/lockstep check
 	@$(BIN)/dvc repro
 	@$(BIN)/lockstep rebuild
 	@$(BIN)/lockstep summary

@@ -30,7 +30,7 @@ def contract_of() -> Callable[..., Contract]:
 
 @pytest.fixture(scope="session")
 def tables() -> Path:
-    """Return the folder of real tables, read in place; without it such tests skip, except where CI says it must be there."""
+    """Return the folder of real tables, read in place; without it such tests skip, but where CI asks for it fail."""
     folder = Path(os.environ.get("LOCKSTEP_TABLES", Path(__file__).parents[2] / "shared" / "data"))
     if folder.is_dir():
         return folder

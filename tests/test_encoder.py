@@ -96,7 +96,8 @@ def test_the_parts_of_a_date_are_those_of_the_calendar(contract):
 
 
 @pytest.mark.parametrize("moment", [
-    dt.datetime(1, 1, 1, 0, 0, 0, 1), dt.datetime(1600, 2, 29, 3, 4, 5, 678_901), dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
+    dt.datetime(1, 1, 1, 0, 0, 0, 1), dt.datetime(1600, 2, 29, 3, 4, 5, 678_901),
+    dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
     dt.datetime(1970, 1, 1), dt.datetime(2255, 6, 5, 23, 47, 34, 740_993), dt.datetime(2891, 11, 13, 17, 1, 1, 333_333),
     dt.datetime(9999, 12, 31, 23, 59, 59, 999_999),
 ])

@@ -1,5 +1,6 @@
 """The files that differ from project to project: parameters, features, README."""
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,51 @@ package:
 """
 METRIC = {"regression": "r2: 0.5"}
 
+PLOTS_OF_NUMBERS = """\
+  - reports/plots/residuals.csv:
+      template: scatter
+      x: actual
+      y: predicted
+      title: Predicted and actual
+      x_label: actual
+      y_label: predicted
+  - reports/plots/residual_histogram.csv:
+      template: simple
+      x: residual
+      y: n_rows
+      title: Residuals
+      x_label: actual - predicted
+      y_label: rows
+"""
+PLOTS_OF_TWO_CLASSES = ("roc", "precision_recall")
+PLOTS_OF_CLASSES = (*PLOTS_OF_TWO_CLASSES, "calibration", "confusion_rows")
+
+TEST = '''\
+"""What must hold of this project before anything runs."""
+
+from pathlib import Path
+
+from lockstep import contract, features, graph, params
+from lockstep.contract.request import Door
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_parameters_graph_and_contract_can_be_read():
+    assert params.load(ROOT).problem
+    assert graph.load(ROOT)
+    assert contract.load(ROOT).inputs
+
+
+def test_the_examples_of_the_contract_pass_it_and_every_feature_can_use_them():
+    rows = contract.load(ROOT)
+    door = Door(rows)
+    checked = door.check({name: column.example for name, column in door.columns.items()})
+    assert not checked.faults
+    own = features.load((ROOT / features.FILE).read_text("utf-8"), rows)
+    assert own.of_row(checked.values).keys() == set(own.names)
+'''
+
 FEATURES = '''\
 """The project's own features.
 
@@ -68,35 +114,35 @@ def _measure(texts, of):
 '''
 ONE_TEXT = '''
 
-def {name}_letters({column}):
+def {name}_letters({name}):
     """How long it is."""
-    return _measure({column}, len)
+    return _measure({name}, len)
 
 
-def {name}_words({column}):
+def {name}_words({name}):
     """How many words it has."""
-    return _measure({column}, lambda text: len(text.split()))
+    return _measure({name}, lambda text: len(text.split()))
 
 
-def {name}_digits({column}):
+def {name}_digits({name}):
     """How many digits stand in it."""
-    return _measure({column}, lambda text: sum(letter.isdigit() for letter in text))
+    return _measure({name}, lambda text: sum(letter.isdigit() for letter in text))
 
 
-def {name}_capitals({column}):
+def {name}_capitals({name}):
     """Which share of its letters are capitals."""
-    return _measure({column}, lambda text: sum(letter.isupper() for letter in text) / max(len(text), 1))
+    return _measure({name}, lambda text: sum(letter.isupper() for letter in text) / max(len(text), 1))
 
 
-def {name}_marks({column}):
+def {name}_marks({name}):
     """How many characters are neither letters, digits nor spaces."""
-    return _measure({column}, lambda text: sum(not letter.isalnum() and not letter.isspace() for letter in text))
+    return _measure({name}, lambda text: sum(not letter.isalnum() and not letter.isspace() for letter in text))
 '''
 
 README = """\
 # {name}
 
-Predicts `{target}` ({problem}) from `{table}`, {n_rows} rows. Made by `lockstep new`; everything here is yours to change.
+Predicts `{target}` ({problem}) from `{table}`, {n_rows} rows. Made by `lockstep new`; all of it is yours to change.
 
 ```
 make run                       # the environment, then the whole line: ingest ... package
@@ -111,7 +157,7 @@ dvc repro                      # run what is stale
 | file | says |
 |---|---|
 | `params.yaml` | every knob |
-| `expectations/rows.json` | the contract: what each column is, and what a row may be. It was suggested from the table: review it |
+| `expectations/rows.json` | the contract: what each column is, what a row may be; suggested from the table: review it |
 | `src/features.py` | the project's own features |
 | `data/source.lock` | which table it is made from; commit it |
 | `dvc.yaml` | which file is made from what |
@@ -128,25 +174,26 @@ dvc repro                      # run what is stale
 def params(suggestion: Suggestion, source: Mapping[str, Any]) -> str:
     """Return ``params.yaml``."""
     block = "".join(f"  {key}: {_scalar(value)}\n" for key, value in source.items())
+    metric = METRIC.get(suggestion.problem, "accuracy: 0.8")
     return PARAMS.format(problem=suggestion.problem, source=block, split=suggestion.split, folds=suggestion.folds,
-                         max_quarantine=suggestion.max_quarantine, metric=METRIC.get(suggestion.problem, "accuracy: 0.8"))
+                         max_quarantine=suggestion.max_quarantine, metric=metric)
 
 
 def features(suggestion: Suggestion) -> str:
-    """Return ``src/features.py``: an example in words, and where only texts are there, features of them to begin with."""
-    columns = [name for name in suggestion.numbers if name.isidentifier()][:2]
-    body = f"np.divide({columns[0]}, {columns[1]})" if len(columns) == 2 else "np.log1p(amount)"
-    text = FEATURES.format(example=f"{columns[0]}_per_{columns[1]}" if len(columns) == 2 else "log_amount",
-                           columns=", ".join(columns) if len(columns) == 2 else "amount", body=body)
-    if suggestion.n_inputs or not any(map(str.isidentifier, suggestion.texts)):
-        return text
-    return text + TEXT_FEATURES + "".join(ONE_TEXT.format(name=name, column=name) for name in suggestion.texts if name.isidentifier())
+    """Return ``src/features.py``: an example in words, and where only texts are there, features of them."""
+    a, b = ([name for name in suggestion.numbers if name.isidentifier()] + ["amount", "months"])[:2]
+    example = FEATURES.format(example=f"{a}_per_{b}", columns=f"{a}, {b}", body=f"np.divide({a}, {b})")
+    texts = [name for name in suggestion.texts if name.isidentifier()]
+    if suggestion.n_inputs or not texts:
+        return example
+    return example + TEXT_FEATURES + "".join(ONE_TEXT.format(name=name) for name in texts)
 
 
 def readme(name: str, target: str, table: str, n_rows: int, suggestion: Suggestion) -> str:
     """Return ``README.md``."""
     decisions = "\n".join(f"| `{d.column}` | {d.decision} | {d.why.replace('|', '/')} |" for d in suggestion.decisions)
-    return README.format(name=name, target=target, table=table, n_rows=n_rows, problem=suggestion.problem, decisions=decisions)
+    return README.format(name=name, target=target, table=table, n_rows=n_rows, problem=suggestion.problem,
+                         decisions=decisions)
 
 
 def bento_name(folder: str) -> str:
@@ -155,12 +202,27 @@ def bento_name(folder: str) -> str:
     >>> bento_name("My Churn (2024)")
     'my-churn-2024'
     """
-    return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:60].strip("-") or "project"
+    name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:40].strip("-") or "project"
+    is_module = name.isidentifier() and importlib.util.find_spec(name) is not None  # BentoML would import that instead
+    return f"{name}-model" if is_module else name
 
 
 def bentofile(text: str, name: str) -> str:
     """Return ``bentofile.yaml`` with another name."""
     return re.sub(r"^name:.*$", f"name: {name}", text, count=1, flags=re.MULTILINE)
+
+
+def graph(text: str, problem: str) -> str:
+    """Return ``dvc.yaml`` with the plots that the problem has."""
+    dropped = {"binary": (), "multiclass": PLOTS_OF_TWO_CLASSES}.get(problem, PLOTS_OF_CLASSES)
+    for name in dropped:
+        text = re.sub(rf"^  - reports/plots/{name}\.csv:\n(?:      .*\n)+", "", text, flags=re.MULTILINE)
+    return text + (PLOTS_OF_NUMBERS if problem == "regression" else "")
+
+
+def makefile(text: str) -> str:
+    """Return ``Makefile`` without the measure of how much of this code the tests reach; the project has few."""
+    return re.sub(r" --cov(?:-[a-z-]+)?(?:=\S+)?", "", text)
 
 
 def dvc_config(text: str) -> str:

@@ -66,6 +66,17 @@ def refresh() -> None:
 
 
 @app.command()
+def check() -> None:
+    """Check params.yaml and the contract; `make run` does it first."""
+    from lockstep import contract, params, plugins, project
+
+    root = project.find()
+    plugins.check(params.load(root))
+    contract.load(root)
+    print(f"{params.FILE} and {contract.FILE} are consistent")
+
+
+@app.command()
 def status() -> None:
     """Say what is stale and why, what is packaged, and what is live."""
     from lockstep import project

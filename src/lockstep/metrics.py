@@ -2,7 +2,7 @@
 
 Every function takes ``weights`` of shape (n_resamples, n_rows), counts of how often a resample drew each row, and
 returns an array of shape (n_resamples,). Weights of one give scikit-learn's figure, which tests hold. Means of single
-rows' losses, accuracies and squares are linear in the weights, so one matrix product serves all resamples.
+rows' losses, accuracies and squares are linear in the weights, so one product serves all resamples.
 """
 
 import numpy as np
@@ -23,8 +23,11 @@ def bootstrap_weights(n_rows: int, n_resamples: int, *, seed: int) -> Array:
 
 
 def mean(values: Array, weights: Array) -> Array:
-    """Return the weighted mean of ``values``, shape (n_rows,)."""
-    return np.asarray(weights @ values / weights.sum(axis=1))
+    """Return the weighted mean of ``values``, shape (n_rows,).
+
+    Not by BLAS, whose last bits depend on the number of threads.
+    """
+    return np.asarray(np.einsum("ij,j->i", weights, values) / weights.sum(axis=1))
 
 
 def roc_auc(positive: NDArray[np.bool_], score: Array, weights: Array) -> Array:
@@ -39,7 +42,7 @@ def average_precision(positive: NDArray[np.bool_], score: Array, weights: Array)
     """Return the sum of precisions at each threshold, weighted by the recall it adds."""
     positives, negatives = _by_score(positive, -score, weights)
     found = np.cumsum(positives, axis=1)
-    precision = _ratio(found, found + np.cumsum(negatives, axis=1))
+    precision = np.nan_to_num(_ratio(found, found + np.cumsum(negatives, axis=1)))  # before the first row drawn
     return _ratio((positives * precision).sum(axis=1), positives.sum(axis=1))
 
 

@@ -13,7 +13,7 @@ from lockstep.steps.suggest import Suggestion, suggest
 
 ORIGIN = Path(__file__).resolve().parents[2]
 COPIED = ("src/lockstep", "flows", "Makefile", "pyproject.toml", "requirements.lock", "dvc.yaml", "bentofile.yaml",
-          ".gitignore", ".dvcignore")
+          ".gitignore", ".dvcignore", ".dvc/plots")
 """What a new project takes from this one, where it is there."""
 
 
@@ -49,7 +49,7 @@ def create(folder: Path, *, table: Path, target: str, problem: str | None = None
     guessed = _guess.guess(table, written, names=tuple(names), separator=separator, header=header)
     raw = file.read(guessed.settings, folder)
     suggestion = suggest(raw, target, problem=problem, ignore=ignore, time=time, group=group, id=id)
-    before = {path for path in folder.rglob("*")} if folder.exists() else None
+    before = set(folder.rglob("*")) if folder.exists() else None
     try:
         said = _write(folder, table, target, guessed.settings, suggestion, len(raw))
     except BaseException:
@@ -64,11 +64,12 @@ def describe(report: Report) -> str:
     width = min(40, max(len(decision.column) for decision in found.decisions))
     lines = [f"{report.table.name}: {report.n_rows} rows, {report.n_columns} columns", ""]
     lines += [f"  {decision.column:{width}}  {decision.decision:8}  {decision.why}" for decision in found.decisions]
-    lines += ["", f"problem {found.problem}, split by {found.split}" if found.split != "random" else
-              f"problem {found.problem}, split at random{' within classes' if found.problem != 'regression' else ''}"]
+    lines += ["", f"problem {found.problem}, split {'at random' if found.split == 'random' else f'by {found.split}'}"]
     lines += [f"note: {note}" for note in report.notes]
-    where = f"cd {report.folder.relative_to(Path.cwd())}" if report.folder.is_relative_to(Path.cwd()) else f"cd {report.folder}"
-    return "\n".join([*lines, "", f"next: {where} && make run", "review expectations/rows.json, which was suggested from the table"])
+    here = Path.cwd()
+    folder = report.folder.relative_to(here) if report.folder.is_relative_to(here) else report.folder
+    return "\n".join([*lines, "", f"next: cd {folder} && make run",
+                      "and review expectations/rows.json, which was suggested from the table"])
 
 
 def _check_folder(folder: Path, table: Path) -> None:
@@ -76,22 +77,26 @@ def _check_folder(folder: Path, table: Path) -> None:
         raise ProjectError(f"{folder} must be a folder, or not exist; it is a file. Name another.")
     inside = sorted(path for path in folder.rglob("*") if path.is_file() and path != table) if folder.exists() else []
     if inside:
-        raise ProjectError(f"{folder} must be empty, but for the table, or not exist; it holds {inside[0].relative_to(folder)}. "
-                           "Name another.")
+        raise ProjectError(f"{folder} must be empty, but for the table, or not exist; it holds "
+                           f"{inside[0].relative_to(folder)}. Name another.")
 
 
-def _write(folder: Path, table: Path, target: str, settings: file.Settings, found: Suggestion, n_rows: int) -> list[str]:
+def _write(folder: Path, table: Path, target: str, settings: file.Settings, found: Suggestion,
+           n_rows: int) -> list[str]:
     """Write everything; return what there is to say."""
     folder.mkdir(parents=True, exist_ok=True)
     said = repository.begin(folder)
     _copy_tree(folder)
     name = blank.bento_name(folder.name)
     source = {"kind": "file", **settings.model_dump(exclude_defaults=True), "path": settings.path}
-    own = {params.FILE: blank.params(found, source), contract.FILE: found.contract, "src/features.py": blank.features(found),
-           "README.md": blank.readme(folder.name, target, table.name, n_rows, found)}
+    own = {params.FILE: blank.params(found, source), contract.FILE: found.contract,
+           "src/features.py": blank.features(found),
+           "tests/test_project.py": blank.TEST, "README.md": blank.readme(folder.name, target, table.name, n_rows, found)}
     for path, text in own.items():
         digest.write_atomic(folder / path, text)
-    _rename_bento(folder, name)
+    for path, edit in {"bentofile.yaml": lambda text: blank.bentofile(text, name), "Makefile": blank.makefile,
+                       "dvc.yaml": lambda text: blank.graph(text, found.problem)}.items():
+        digest.write_atomic(folder / path, edit((folder / path).read_text("utf-8")))
     inside = table.is_relative_to(folder)
     if inside:
         _ignore(folder, settings.path)
@@ -99,17 +104,14 @@ def _write(folder: Path, table: Path, target: str, settings: file.Settings, foun
     lock.write(folder, params.load(folder))
     failed = repository.commit(folder, f"Begin a project that predicts {target} from {table.name}")
     texts = ["only texts are there to learn from: src/features.py holds simple features of them to begin with"]
-    return [*(texts if not found.n_inputs else []), *([said] if said else []), *([failed] if failed else []),
-            "the table lies in the project and is ignored by git; `dvc add` it if it should travel with it" if inside else
-            f"the table stays where it is, {table}; data/source.lock holds its digest"]
+    place = ("the table lies in the project and is ignored by git; `dvc add` it if it should travel with it" if inside
+             else f"the table stays where it is, {table}; data/source.lock holds its digest")
+    return [*(texts if not found.n_inputs else []), *([said] if said else []), *([failed] if failed else []), place]
 
 
 def _copy_tree(folder: Path) -> None:
-    listed = [name for name in repository.tracked(ORIGIN) if _is_copied(name)]
-    if not any(name.startswith("src/lockstep/") for name in listed):
-        listed = [path.relative_to(ORIGIN).as_posix() for path in ORIGIN.rglob("*") if path.is_file()
-                  and "__pycache__" not in path.parts and _is_copied(path.relative_to(ORIGIN).as_posix())]
-    for name in listed:
+    known = [name for name in repository.tracked(ORIGIN) if any(f"{name}/".startswith(f"{part}/") for part in COPIED)]
+    for name in known if any(name.startswith("src/lockstep/") for name in known) else _found():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ORIGIN / name, folder / name)
     config = ORIGIN / ".dvc" / "config"
@@ -117,20 +119,17 @@ def _copy_tree(folder: Path) -> None:
         digest.write_atomic(folder / ".dvc" / "config", blank.dvc_config(config.read_text("utf-8")))
 
 
-def _is_copied(name: str) -> bool:
-    return any(name == part or name.startswith(f"{part}/") for part in COPIED)
-
-
-def _rename_bento(folder: Path, name: str) -> None:
-    path = folder / "bentofile.yaml"
-    if path.is_file():
-        digest.write_atomic(path, blank.bentofile(path.read_text("utf-8"), name))
+def _found() -> list[str]:
+    """Return what there is to copy, as it lies on disk."""
+    paths = [path for part in COPIED for path in (ORIGIN / part, *(ORIGIN / part).rglob("*"))]
+    return [path.relative_to(ORIGIN).as_posix() for path in paths if path.is_file() and "__pycache__" not in path.parts]
 
 
 def _ignore(folder: Path, path: str) -> None:
     ignored = folder / ".gitignore"
     text = ignored.read_text("utf-8") if ignored.is_file() else ""
-    digest.write_atomic(ignored, f"{text.rstrip()}\n\n# The table; `dvc add` it if it should travel with the project.\n/{path}\n".lstrip())
+    said = f"# The table; `dvc add` it if it should travel with the project.\n/{path}\n"
+    digest.write_atomic(ignored, f"{text.rstrip()}\n\n{said}".lstrip())
 
 
 def _undo(folder: Path, before: set[Path] | None) -> None:

@@ -54,7 +54,8 @@ class Split(Block):
         if (self.column is not None) != (self.kind == "predefined"):
             raise ValueError("split.column must be given for kind 'predefined', and for no other")
         if self.test + self.holdout >= 1:
-            raise ValueError(f"split.test + split.holdout must leave rows to train on; got {self.test + self.holdout:g}")
+            raise ValueError("split.test + split.holdout must leave rows to train on; "
+                             f"got {self.test + self.holdout:g}")
         return self
 
 
@@ -146,7 +147,8 @@ def load(root: Path) -> Params:
     except FileNotFoundError:
         raise ParamsError(f"{FILE} is missing from {root}; a project has one at its top.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{FILE} must be YAML; {_first_line(error)}.") from None  # the cause quotes the file
+        said = _without_passwords(" ".join(str(error).split()))[:200]
+        raise ParamsError(f"{FILE} must be YAML; {said}.") from None  # the cause quotes the file
     if not isinstance(values, dict):
         raise ParamsError(f"{FILE} must hold keys and values; found {type(values).__name__}.")
     return parse(Params, values)
@@ -221,7 +223,8 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
         case "greater_than_equal" | "greater_than" | "less_than_equal" | "less_than":
             return f"{place} must be {_bound(fault['type'], context)}; got {fault['input']!r}."
         case "literal_error":
-            return f"no {place} {fault['input']!r}; {expected_one_of(fault['input'], _literals(context))}"
+            known = re.findall(r"'([^']*)'", context["expected"])
+            return f"no {place} {fault['input']!r}; {expected_one_of(fault['input'], known)}"
         case _:
             rule = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
             return f"{place} must be {rule}; got {fault['input']!r}."
@@ -232,10 +235,6 @@ def _bound(kind: str, context: dict[str, Any]) -> str:
              "less_than_equal": ("at most", "le"), "less_than": ("less than", "lt")}
     word, key = words[kind]
     return f"{word} {context[key]:.15g}"
-
-
-def _literals(context: dict[str, Any]) -> list[str]:
-    return re.findall(r"'([^']*)'", context["expected"])
 
 
 def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
@@ -249,7 +248,3 @@ def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
         within_container = getattr(field.annotation, "__origin__", None) in (dict, tuple, list)
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _first_line(error: Exception) -> str:
-    return _without_passwords(" ".join(str(error).split()))[:200]

@@ -160,7 +160,7 @@ def missing(root: Path) -> bool:
 
 
 def rebuild(root: Path) -> Release:
-    """Make again what ``models/bento.json`` says was packaged.
+    """Make again what ``models/bento.json`` says was packaged; it goes live where nothing is, as after a clone.
 
     Raises
     ------
@@ -173,7 +173,10 @@ def rebuild(root: Path) -> Release:
         reason = " and ".join(differing) or "another version of Lockstep"
         raise ReleaseError(f"{RECORD} was packaged with {reason} than lies here now; run `make run` to package what is "
                            "here, or check out the commit whose dvc.lock holds it.")
-    return build(root)
+    release = build(root)
+    if live(root) is None:
+        promote(root, release)
+    return release
 
 
 def _check_verdict(root: Path) -> None:

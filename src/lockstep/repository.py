@@ -28,7 +28,7 @@ def begin(root: Path) -> str:
     outer = _git(root, "rev-parse", "--show-toplevel", check=False).strip()
     if outer:
         _dvc(root, "--subdir")
-        return f"the project lies in the git repository {outer}: it is used, and nothing is committed; do it when you like"
+        return f"the project lies in the git repository {outer}, which is used; nothing is committed: that is yours"
     _git(root, "init", "--quiet", "--initial-branch", "main")
     _dvc(root)
     return ""
@@ -39,10 +39,11 @@ def commit(root: Path, message: str) -> str:
     if not (root / ".git").exists():
         return ""
     if not _git(root, "-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT", check=False):
-        return f"nothing is committed yet: git does not know who you are. Set it by {IDENTITY}, then git add -A and git commit"
+        return f"nothing is committed yet: git does not know who you are. Set it by {IDENTITY}, then add and commit all"
     _git(root, "add", "--all")
     asked = _run(root, "git", "commit", "--quiet", "--message", message)
-    return f"nothing is committed yet: git commit said {_last_line(asked.stderr or asked.stdout)!r}" if asked.returncode else ""
+    said = _last_line(asked.stderr or asked.stdout)
+    return f"nothing is committed yet: git commit said {said!r}" if asked.returncode else ""
 
 
 def tracked(root: Path) -> list[str]:
@@ -68,8 +69,9 @@ def _git(root: Path, *command: str, check: bool = True) -> str:
 
 def _run(root: Path, *command: str) -> "subprocess.CompletedProcess[str]":
     # A hook that calls us would hand down its own repository.
-    environment = {key: value for key, value in os.environ.items() if key not in GIT_PLACES} | {"DVC_NO_ANALYTICS": "1"}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    kept = {key: value for key, value in os.environ.items() if key not in GIT_PLACES}
+    return subprocess.run(command, cwd=root, env=kept | {"DVC_NO_ANALYTICS": "1"}, capture_output=True, text=True,
+                          check=False)
 
 
 def _last_line(text: str) -> str:

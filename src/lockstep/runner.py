@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from lockstep import params, project
+from lockstep import params, plugins, project
 from lockstep.errors import UnknownName, expected_one_of
 
 STAGES = ("ingest", "validate", "split", "featurize", "tune", "fit", "evaluate", "package")
@@ -30,6 +30,7 @@ def run_stage(root: Path, words: list[str]) -> None:
     die_with_parent()
     project.check_environment(root)
     settings = params.load(root)
+    plugins.check(settings)
     os.chdir(root)
     importlib.import_module(f"lockstep.stages.{name}").run(root, settings, *arguments)
 

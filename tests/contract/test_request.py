@@ -72,13 +72,15 @@ def test_each_finite_json_number_is_a_number(door, given, value):
 
 
 @pytest.mark.parametrize(("field", "given", "rule", "found"), [
-    ("n", "12", "must be a number", "12"), ("n", True, "must be a number", "True"), ("n", [1], "must be a number", "[1]"),
+    ("n", "12", "must be a number", "12"), ("n", True, "must be a number", "True"),
+    ("n", [1], "must be a number", "[1]"),
     ("n", {"v": 1}, "must be a number", "{'v': 1}"), ("n", math.nan, "must be a finite number", "nan"),
     ("n", math.inf, "must be a finite number", "inf"), ("n", -math.inf, "must be a finite number", "-inf"),
     ("n", json.loads("1e400"), "must be a finite number", "inf"),
     ("n", 10**400, "must be a finite number", "1" + "0" * 63),
     ("b", 1, "must be true or false", "1"), ("b", "true", "must be true or false", "true"),
-    ("b", 0.0, "must be true or false", "0.0"), ("c", 3, "must be a string", "3"), ("c", True, "must be a string", "True"),
+    ("b", 0.0, "must be true or false", "0.0"), ("c", 3, "must be a string", "3"),
+    ("c", True, "must be a string", "True"),
     ("t", ["x"], "must be a string", "['x']"),
 ])
 def test_a_value_of_another_type_is_a_fault_and_never_converted(door, field, given, rule, found):
@@ -112,8 +114,8 @@ def test_a_date_has_one_documented_form(door, given, value):
     "2024-01-31T13:45:01.1234567", "２０２４-01-31", "2024-01-31\n", 1706659200, 20240131.0, True, ["2024-01-31"],
 ])
 def test_any_other_date_is_a_fault(door, given):
-    found = faults(door, d=given)
-    assert [(field, rule) for field, rule, _ in found] == [("d", "must be a date like 2024-01-31 or 2024-01-31T13:45:00")]
+    [(field, rule, _)] = faults(door, d=given)
+    assert (field, rule) == ("d", "must be a date like 2024-01-31 or 2024-01-31T13:45:00")
 
 
 @pytest.mark.parametrize("given", ["", "NA", "  NA\t", " ", None])

@@ -25,7 +25,8 @@ VALUES = {
     "boolean": [None, True, False],
     "date": [None, "0001-01-01", "1969-12-31T23:59:59.999999", "2024-01-31", "2024-01-31T00:00:00.000001",
              "2024-01-30T23:59:59.999999", "2024-02-29T12:30:00", "2300-01-01", "9999-12-31T23:59:59.999999"],
-    "category": [None, "", "a", "A", "ab", "é", "e\u0301", "日本語", "👍", "a\nb", "a b", "１２", "12", "a.b", "\u212a"],
+    "category": [None, "", "a", "A", "ab", "é", "e\u0301", "日本語", "👍", "a\nb", "a b", "１２", "12", "a.b",
+                 "\u212a"],
 }
 VALUES["text"] = VALUES["category"]
 
@@ -108,7 +109,7 @@ def test_great_expectations_refuses_exactly_the_rows_that_the_compiled_rules_ref
 
     quarantine = validate(table, contract, Validate(max_quarantine=1)).quarantine
     by_expectations = {name: set() for name in named}
-    for row, reasons in quarantine["rules"].items():
+    for row, reasons in quarantine["__rules__"].items():
         for name in reasons.split("; "):
             by_expectations[name].add(row)
 
@@ -149,7 +150,8 @@ def test_a_missing_value_breaks_no_rule_but_not_null(contract):
     ("values_to_be_between", {"column": "d", "min_value": "31/01/2024"},
      "a bound on a date must be ISO 8601; got '31/01/2024'"),
     ("values_to_be_between", {"column": "d", "max_value": 20240131}, "must be ISO 8601; got 20240131"),
-    ("values_to_be_between", {"column": "a", "min_value": "0"}, "a rule on a number must compare it to a number; got '0'"),
+    ("values_to_be_between", {"column": "a", "min_value": "0"},
+     "a rule on a number must compare it to a number; got '0'"),
     ("values_to_be_between", {"column": "a", "min_value": {"$PARAMETER": "x"}}, "must compare it to a number; got {"),
     ("values_to_be_in_set", {"column": "c", "value_set": [3]},
      "a rule on a category must compare it to a string; got 3"),

@@ -102,6 +102,7 @@ BROKEN: list[tuple[str, bytes, str]] = [
     ("t.csv", b'a,b\n1,"x\ny"\n3,4,5\n6,7\n', "line 4 must hold 2 cells like the first row; found 3"),
     ("t.csv", b"a,b,c\n1,2,3\n4,5\n", "line 3 .* was the file cut off"),
     ("t.csv", b'a,b\n1,"x\n2,3\n4,5\n', "double quote opened on line 2 is never closed"),
+    ("t.csv", b'a,b\n1,"x"\n2,"y', "double quote opened on line 3 is never closed"),
     ("t.csv", b"a,b,a\n1,2,3\n", r"names must differ; \['a'\]"),
     ("t.csv", b"a,b\n1,caf\xe9\n", r"byte 9 \(0xe9\) is not. Set source.encoding: cp1252"),
     ("t.csv", b"a,b\n1,\x81\n", r"byte 6 \(0x81\) is not. Set source.encoding: latin-1"),

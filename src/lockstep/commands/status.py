@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lockstep import graph, release
+from lockstep import graph, params, plugins, release
 from lockstep.digest import read_object
 
 MAX_REASONS = 3
@@ -10,6 +10,7 @@ MAX_REASONS = 3
 
 def describe(root: Path) -> str:
     """Return a screen of text; compares digests, runs nothing."""
+    plugins.check(params.load(root))
     return "\n".join([f"project   {root}", *_line(root), *_packaged(root), *_live(root)])
 
 

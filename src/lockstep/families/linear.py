@@ -22,10 +22,8 @@ NEWTON_MAX_WEIGHTS = 500
 """Up to here a Newton step by Cholesky pays; beyond, L-BFGS."""
 FILE = "linear.npz"
 CHUNK_ROWS = 10_000
-FARTHEST = 1e30
-"""Standard deviations beyond which a number is as far as any: their weighted sum stays finite."""
 LARGEST = 1e100
-"""Numbers beyond it count as it: their squares, of which the deviation is made, stay finite."""
+"""Numbers beyond it count as it: their squares, of which the deviation is made, and weighted sums stay finite."""
 
 
 def defaults(n_classes: int) -> Settings:
@@ -84,9 +82,7 @@ class Basis:
         """Return the numbers' terms, shape (n_rows, n_numbers, 2 + n_knots)."""
         values = np.clip(X[:, self.numbers], -LARGEST, LARGEST)
         missing = np.isnan(values)
-        with np.errstate(over="ignore"):
-            z = (np.where(missing, self.fill, values) - self.center) / self.scale
-        z = np.clip(z, -FARTHEST, FARTHEST)
+        z = (np.where(missing, self.fill, values) - self.center) / self.scale
         bends = np.maximum(z[:, :, None] - self.knots[None], 0)
         return np.concatenate([z[:, :, None], missing[:, :, None], bends], axis=2)
 

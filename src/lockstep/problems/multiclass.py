@@ -28,11 +28,11 @@ def check_target(values: "pd.Series", name: str) -> None:
     FitError
         With what was found.
     """
-    check_counts(values, name)
     n_classes = values.nunique()
     if n_classes > MAX_CLASSES:
         raise FitError(f"target {name!r} may have at most {MAX_CLASSES} classes; found {n_classes}. Is it a number "
                        "(problem: regression) or an identifier?")
+    check_counts(values, name)
 
 
 def check_counts(values: "pd.Series", name: str) -> None:

@@ -9,9 +9,9 @@ from lockstep.report.markup import bar, code, fold, lines, page, paragraph, sect
 from lockstep.report.text import MISSING, Html, cell, number
 
 ACCEPTED = (
-    ("dvc repro", "builds the bento of this predictor and tries it with test rows"),
-    ("bentoml serve", "starts the service; its page lists every field of a request"),
-    ("lockstep predict rows.csv", "answers a table through the same predictor"),
+    ("bentoml serve", "answers POST /predict; GET /openapi.json lists every field of a request"),
+    ("lockstep predict rows.csv --to answers.csv", "answers a table through the same predictor"),
+    ("lockstep status", "says what is stale and why, what is packaged, what is live"),
 )
 REJECTED = (
     ("lockstep status", "says what is stale and why"),

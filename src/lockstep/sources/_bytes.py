@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn, cast
 
 from lockstep.errors import SourceError
 
@@ -41,7 +41,8 @@ def refuse_binary(path: Path, where: str, encoding: str) -> None:
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         return
     if head.startswith(UTF_16):
-        raise SourceError(f"source {where!r} must be {encoding}; it begins as UTF-16 does. Set source.encoding: utf-16.")
+        raise SourceError(f"source {where!r} must be {encoding}; it begins as UTF-16 does. Set source.encoding: "
+                          "utf-16.")
     kind = next((kind for mark, kind in KNOWN.items() if head.startswith(mark)), None)
     if kind or b"\0" in head:
         raise SourceError(f"source {where!r} must be text; it is {kind or 'a binary file'}.")
@@ -56,12 +57,12 @@ def refuse_broken(path: Path, where: str, encoding: str, error: Exception) -> No
         Always: cut off, or of another encoding, or as ``error`` says.
     """
     if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile) or "compressed stream" in str(error):
-        raise SourceError(f"source {where!r} must be a whole gzip file; it ends early or is damaged. Fetch it again.") from error
+        raise _cut_off(where) from error
     position = undecodable(path, encoding)
     if position is not None:
         byte = _byte_at(path, position)
-        raise SourceError(f"source {where!r} must be {encoding}; byte {position} (0x{byte:02x}) is not. Set source.encoding: "
-                          f"{guess_encoding(path)}, or save the file as UTF-8.") from error
+        raise SourceError(f"source {where!r} must be {encoding}; byte {position} (0x{byte:02x}) is not. Set "
+                          f"source.encoding: {guess_encoding(path)}, or save the file as UTF-8.") from error
     raise SourceError(f"source {where!r} cannot be read; {' '.join(str(error).split())[:160]}.") from error
 
 
@@ -86,9 +87,14 @@ def guess_encoding(path: Path) -> str:
     return next((name for name in ("utf-8", "cp1252") if undecodable(path, name) is None), "latin-1")
 
 
+def opened(path: Path) -> BinaryIO:
+    """Open a file to read its bytes, unpacked."""
+    return cast(BinaryIO, gzip.open(path)) if is_gzip(path) else path.open("rb")
+
+
 def chunks(path: Path) -> Iterator[bytes]:
     """Give the file's bytes, unpacked, a piece at a time."""
-    with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
+    with opened(path) as file:
         while chunk := file.read(CHUNK):
             yield chunk
 
@@ -97,7 +103,11 @@ def _head(path: Path, where: str) -> bytes:
     try:
         return next(chunks(path), b"")[:N_PROBED]
     except (EOFError, OSError, zlib.error) as error:
-        raise SourceError(f"source {where!r} must be a whole gzip file; it ends early or is damaged. Fetch it again.") from error
+        raise _cut_off(where) from error
+
+
+def _cut_off(where: str) -> SourceError:
+    return SourceError(f"source {where!r} must be a whole gzip file; it ends early or is damaged. Fetch it again.")
 
 
 def _byte_at(path: Path, position: int) -> int:

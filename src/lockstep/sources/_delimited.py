@@ -1,7 +1,6 @@
 """Read separated text: every cell as the text it is, or one line that says where the file is broken."""
 
 import csv
-import gzip
 import io
 import zlib
 from collections.abc import Iterator
@@ -45,30 +44,28 @@ def read(path: Path, cut: Cut, *, whole: bool) -> "Iterator[pa.Table]":
     """
     _bytes.refuse_binary(path, cut.where, cut.encoding)
     names, n_lines = _names(path, cut)
-    last = None
     try:
-        for piece in _parse(path, cut, names, n_lines, whole):
-            last = piece if piece.num_rows else last
-            yield piece
+        yield from _parse(path, cut, names, n_lines, whole)
     except (UnicodeError, OSError, ValueError) as error:
         _diagnose(path, cut, len(names), error)
-    if cut.quoting and last is not None and "\n" in "".join(str(column[-1]) for column in last.columns):
+    if cut.quoting and sum(chunk.count(b'"') for chunk in _bytes.chunks(path)) % 2:
         _refuse_open_quote(path, cut)
 
 
 @contextmanager
 def lines(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
     """Open a file, plain or gzipped, as text without its byte-order mark; line ends are kept."""
-    opened = gzip.open(path) if _bytes.is_gzip(path) else path.open("rb")
-    with opened as stream, io.TextIOWrapper(stream, encoding=_without_mark(encoding), newline="") as text:
+    with (_bytes.opened(path) as stream,
+          io.TextIOWrapper(stream, encoding=_without_mark(encoding), newline="") as text):
         yield text
 
 
 def records(text: io.TextIOWrapper, cut: Cut, *, strict: bool = False) -> Any:
     """Return a ``csv.reader`` over the file."""
     csv.field_size_limit(BLOCK)
-    quoting = csv.QUOTE_MINIMAL if cut.quoting else csv.QUOTE_NONE
-    return csv.reader(text, delimiter=cut.separator, quoting=quoting, strict=strict)
+    if cut.quoting:
+        return csv.reader(text, delimiter=cut.separator, strict=strict)
+    return csv.reader(text, delimiter=cut.separator, quoting=csv.QUOTE_NONE)
 
 
 def _names(path: Path, cut: Cut) -> tuple[tuple[str, ...], int]:
@@ -83,8 +80,8 @@ def _names(path: Path, cut: Cut) -> tuple[tuple[str, ...], int]:
     names = given or tuple(name.strip() or f"column_{i}" for i, name in enumerate(first, start=1))
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise SourceError(f"source {cut.where!r}: column names must differ; {doubled} stand more than once in the header. "
-                          "Rename them, or give source.names; is there a header at all (source.header)?")
+        raise SourceError(f"source {cut.where!r}: column names must differ; {doubled} stand more than once in the "
+                          "header. Rename them, or give source.names; is there a header at all (source.header)?")
     return names, n_lines
 
 
@@ -92,7 +89,7 @@ def _first_record(path: Path, cut: Cut) -> tuple[list[str], int]:
     try:
         with lines(path, cut.encoding) as text:
             reader = records(text, cut)
-            first = next((record for record in reader if record), [])
+            first: list[str] = next((record for record in reader if record), [])
             n_lines = reader.line_num
     except (UnicodeError, OSError, EOFError, csv.Error, zlib.error) as error:
         _bytes.refuse_broken(path, cut.where, cut.encoding, error)
@@ -154,8 +151,9 @@ def _refuse_open_quote(path: Path, cut: Cut) -> None:
                 begun = reader.line_num + 1
         except csv.Error as error:
             if "end of data" in str(error):
-                raise SourceError(f"source {cut.where!r}: a double quote opened on line {begun} is never closed. Was the file cut off? If "
-                                  "quotes are ordinary characters here, set source.quoting: false.") from error
+                raise SourceError(f"source {cut.where!r}: a double quote opened on line {begun} is never closed. Was "
+                                  "the file cut off? If quotes are ordinary characters here, set source.quoting: "
+                                  "false.") from error
 
 
 def _without_mark(encoding: str) -> str:

@@ -1,6 +1,7 @@
 """Guess how somebody's file is cut into cells: format, encoding, separator, quotes, header."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ N_RECORDS = 200
 MIN_NUMBERS = 0.9
 """Share of a column's cells below the first row that must be numbers to call it one of numbers."""
 MAX_LABEL = 64
+YEAR = re.compile(r"(?:19|20)\d\d")
+"""A number that may well be a column's name."""
+N_QUOTING = 10_000
 
 
 @dataclass(frozen=True)
@@ -43,25 +47,29 @@ def guess(path: Path, written: str, *, names: tuple[str, ...] = (), separator: s
     plain = Settings(path=written)
     file.locate(plain.model_copy(update={"path": str(path)}), path.parent)
     form, notes = _format(path, plain)
+    plain = plain.model_copy(update={"format": form if notes else None})
     if form == "parquet":
-        return Guess(plain.model_copy(update={"format": None if not notes else form}), notes)
+        return Guess(plain, notes)
     _bytes.refuse_binary(path, written, encoding := _bytes.guess_encoding(path))
     if encoding != "utf-8":
         notes = (*notes, f"the file is not UTF-8; it is read as {encoding}")
-    found = plain.model_copy(update={"format": form if notes and "ending" in notes[0] else None, "encoding": encoding})
+    found = plain.model_copy(update={"encoding": encoding})
     if form == "jsonl":
         return Guess(found, notes)
     default = file.SEPARATORS[form]
     mark = separator or _separator(path, written, encoding, default)
     found = found.model_copy(update={"separator": mark if mark != default else None})
     quoting = _quoting(path, found)
-    notes = notes if quoting else (*notes, "double quotes are ordinary characters here: read as cells, they would swallow rows")
+    if not quoting:
+        notes = (*notes, "double quotes are ordinary characters here; as quotes they would swallow rows")
     first = _records(path, _delimited.Cut(written, mark, False, None, encoding, quoting))
     has_header = header if header is not None else looks_like_header(first)
     if not has_header:
-        called = "named as asked" if names else f"columns are called column_1 to column_{len(first[0])}; name them by --names"
+        numbered = f"columns are called column_1 to column_{len(first[0])}; name them by --names"
+        called = "columns are named as asked" if names else numbered
         notes = (*notes, f"the first row is data, not names ({_shown(first[0])}): {called}")
-    return Guess(Settings(**{**found.model_dump(), "quoting": quoting, "header": has_header, "names": names or None}), notes)
+    cut = {"quoting": quoting, "header": has_header, "names": names or None}
+    return Guess(Settings(**{**found.model_dump(), **cut}), notes)
 
 
 def looks_like_header(records: Sequence[Sequence[str]]) -> bool:
@@ -81,7 +89,7 @@ def _vote(cell: str, below: Sequence[str]) -> int:
     if not known or not cell or cell == "?":
         return 0
     if sum(map(_is_number, known)) >= MIN_NUMBERS * len(known):
-        return -1 if _is_number(cell) else 1
+        return 1 if not _is_number(cell) else 0 if YEAR.fullmatch(cell) else -1
     if cell in known:
         return -1
     return 1 if len(set(known)) <= len(known) / 4 else 0
@@ -94,7 +102,8 @@ def _format(path: Path, plain: Settings) -> tuple[file.Format, tuple[str, ...]]:
     try:
         return plain.resolved_format, ()
     except SourceError:
-        found: file.Format = "parquet" if head.startswith(b"PAR1") else "jsonl" if head.lstrip().startswith(b"{") else "csv"
+        is_json = head.lstrip().startswith(b"{")
+        found: file.Format = "parquet" if head.startswith(b"PAR1") else "jsonl" if is_json else "csv"
         return found, (f"the ending {path.suffix!r} tells no format; by its content it is {found}",)
 
 
@@ -109,7 +118,8 @@ def _separator(path: Path, written: str, encoding: str, default: str) -> str:
     if scores[best] > 0:
         return best
     if all("  " in line.strip() for line in lines):
-        raise SourceError(f"source {written!r}: cells seem to be parted by runs of spaces; part them by one mark, such as a comma.")
+        raise SourceError(f"source {written!r}: cells seem to be parted by runs of spaces; part them by one mark, such "
+                          "as a comma.")
     return default
 
 
@@ -117,23 +127,35 @@ def _evenness(lines: Sequence[str], mark: str) -> float:
     widths = Counter(len(record) for record in csv.reader(lines, delimiter=mark) if record)
     width, count = widths.most_common(1)[0]
     share = count / sum(widths.values())
-    return 0.0 if width < 2 or (mark == " " and share < 1) else share
+    uneven = mark == " " and (share < 1 or any("  " in line for line in lines))
+    return 0.0 if width < 2 or uneven else share
 
 
 def _quoting(path: Path, found: Settings) -> bool:
     """Say whether double quotes are put around cells; not where each line is a whole row only without them."""
-    if not any(b'"' in chunk for chunk in _bytes.chunks(path)):
+    if _are_around_cells(path, found):
         return True
-    rows = {quoting: _n_rows(path, found.model_copy(update={"quoting": quoting, "path": str(path), "header": False}))
-            for quoting in (True, False)}
-    return rows[False] is None or (rows[True] is not None and rows[True] >= rows[False])
+    quoted, plain = (_n_rows(path, found.model_copy(update={"quoting": quoting, "path": str(path), "header": False}))
+                     for quoting in (True, False))
+    return quoted >= plain
 
 
-def _n_rows(path: Path, settings: Settings) -> int | None:
+def _are_around_cells(path: Path, found: Settings) -> bool:
+    """Say whether most of the first double quotes, if there are any, open or close a cell."""
+    mark = re.escape(found.separator or file.SEPARATORS[found.resolved_format])
+    around = re.compile(rf'(?:(?<=^)|(?<={mark}))"[^"]*"(?=$|{mark})')
+    with _delimited.lines(path, found.encoding) as text:
+        quoting = list(islice((line.rstrip("\r\n") for line in text if '"' in line), N_QUOTING))
+    n_around = 2 * sum(len(around.findall(line)) for line in quoting)
+    return n_around >= sum(line.count('"') for line in quoting) / 2
+
+
+def _n_rows(path: Path, settings: Settings) -> int:
+    """Return how many rows are read so; none where it cannot be read."""
     try:
         return len(file.read(settings, path.parent))
     except SourceError:
-        return None
+        return 0
 
 
 def _records(path: Path, cut: _delimited.Cut) -> list[list[str]]:

@@ -59,8 +59,8 @@ class Settings(Block):
             return self.format
         ending = PurePath(self.path.lower().removesuffix(".gz")).suffix.removeprefix(".")
         if ending not in ENDINGS:
-            raise SourceError(f"source {self.path!r}: the ending {'.' + ending!r} tells no format; set source.format to "
-                              f"one of {sorted(set(ENDINGS.values()))} (known endings: {sorted(ENDINGS)}).")
+            raise SourceError(f"source {self.path!r}: the ending {'.' + ending!r} tells no format; set source.format "
+                              f"to one of {sorted(set(ENDINGS.values()))} (known endings: {sorted(ENDINGS)}).")
         return ENDINGS[ending]
 
     @field_validator("encoding")
@@ -92,7 +92,8 @@ def lock(settings: Settings, root: Path) -> dict[str, Any]:
         The file is not there.
     """
     path = locate(settings, root)
-    return settings.model_dump(mode="json", exclude_none=True) | {"bytes": path.stat().st_size, "sha256": digest.of_file(path)}
+    cut = settings.model_dump(mode="json", exclude_none=True)
+    return cut | {"bytes": path.stat().st_size, "sha256": digest.of_file(path)}
 
 
 def read(settings: Settings, root: Path) -> "pd.DataFrame":
@@ -159,7 +160,8 @@ def _pieces(settings: Settings, root: Path, n_rows: int | None) -> "Iterator[pa.
         n_found += piece.num_rows
         yield piece
     if not n_found:
-        raise SourceError(f"source {settings.path!r} must hold rows; there is none in it, though it may hold names of columns.")
+        raise SourceError(f"source {settings.path!r} must hold rows; there is none in it, though it may hold names of "
+                          "columns.")
 
 
 def _cut(settings: Settings, form: str) -> _delimited.Cut:
@@ -184,8 +186,9 @@ def _parquet(path: Path, where: str, n_rows: int | None) -> "Iterator[pa.Table]"
         for batch in file.iter_batches(n_rows):
             yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"source {where!r} must be a whole Parquet file; {_first_sentence(error)}. Was it cut off, or is "
-                          "it of another format (source.format)?") from error
+        said = " ".join(str(error).split()).split(". ")[0].rstrip(".")[:160]
+        raise SourceError(f"source {where!r} must be a whole Parquet file; {said}. Was it cut off, or is it of another "
+                          "format (source.format)?") from error
 
 
 def _frame(table: "pa.Table") -> "pd.DataFrame":
@@ -194,8 +197,5 @@ def _frame(table: "pa.Table") -> "pd.DataFrame":
 
     plain = [pa.chunked_array([piece.dictionary_decode() for piece in column.chunks], column.type.value_type)
              if pa.types.is_dictionary(column.type) else column for column in table.columns]
-    return pa.table(plain, names=table.column_names).to_pandas(date_as_object=False)
-
-
-def _first_sentence(error: Exception) -> str:
-    return " ".join(str(error).split()).split(". ")[0].rstrip(".")[:160]
+    rows: pd.DataFrame = pa.table(plain, names=table.column_names).to_pandas(date_as_object=False)
+    return rows

@@ -12,7 +12,7 @@ import pandas as pd
 from lockstep.digest import dump_json
 from lockstep.errors import ProjectError
 
-INDEX = "row"
+INDEX = "__row__"
 """Name of the index of every table after ingest: the number of the row in ``data/raw.parquet``."""
 
 
@@ -34,7 +34,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
-    """Write a table with its index, which is named ``row``."""
+    """Write a table with its index, which is named ``__row__``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows.rename_axis(index=INDEX).to_parquet(path, engine="pyarrow", compression="zstd")
 

@@ -10,6 +10,7 @@ import pandas as pd
 from lockstep.contract.model import NOT_NULL, Column
 
 BETWEEN = "expect_column_values_to_be_between"
+PROPORTION = "expect_column_proportion_of_non_null_values_to_be_between"
 MAX_SET = 50
 """Categories listed as usual; of more, no list."""
 FEW = 31
@@ -28,7 +29,8 @@ def of_column(values: pd.Series, column: Column, name: str) -> list[Rule]:
     """Return the rules on one column, from its typed values."""
     rules = list(_presence(values, column, name))
     if column.role == "id":
-        return rules + ([_rule("expect_column_values_to_be_unique", "warning", column=name)] if _is_unique(values) else [])
+        unique = _rule("expect_column_values_to_be_unique", "warning", column=name)
+        return [*rules, unique] if _is_unique(values) else rules
     if column.role == "group":
         return rules
     match column.kind:
@@ -48,11 +50,11 @@ def of_table(n_rows: int) -> list[Rule]:
 
 def _presence(values: pd.Series, column: Column, name: str) -> Iterator[Rule]:
     share = float(values.isna().mean())
+    least = math.floor(100 * (1 - 2 * share - 0.05)) / 100  # twice as many gaps, and some more, are still usual
     if column.required:
         yield _rule(NOT_NULL, "warning", column=name)
-    elif 0 < share and 1 - 2 * share - 0.05 > 0:
-        yield _rule("expect_column_proportion_of_non_null_values_to_be_between", "warning", column=name,
-                    min_value=math.floor(100 * (1 - 2 * share - 0.05)) / 100)
+    elif share and least > 0:
+        yield _rule(PROPORTION, "warning", column=name, min_value=least)
 
 
 def _number(known: pd.Series, column: Column, name: str) -> Iterator[Rule]:
@@ -61,7 +63,8 @@ def _number(known: pd.Series, column: Column, name: str) -> Iterator[Rule]:
     margin = 0.0 if whole and known.nunique() <= FEW else MARGIN * (high - low)
     if low >= 0 and len(known) >= MIN_ROWS and not SIGNED.search(name):
         yield _rule(BETWEEN, "warning", column=name, min_value=0)
-    bounds = {"min_value": _outward(low - margin, whole, up=False), "max_value": _outward(high + margin, whole, up=True)}
+    bounds = {"min_value": _outward(low - margin, whole, up=False),
+              "max_value": _outward(high + margin, whole, up=True)}
     if low >= 0:
         bounds["min_value"] = max(0, bounds["min_value"])
     if column.role == "time":

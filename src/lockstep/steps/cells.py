@@ -12,18 +12,23 @@ from lockstep.contract.read import read_cells
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "null", "NULL", "Null", "NaN", "nan", "NAN", "#N/A", "<NA>", "\\N")
 """Marks that mean "no value" in any column."""
-MISSING_NUMBER = {"-", "--", ".", "..", "*", "x", "na", "n.a.", "none", "nil", "unknown", "missing", "not available", "undefined",
-                  "inf", "-inf", "+inf", "infinity", "-infinity", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "error", "tbd"}
+MISSING_NUMBER = {"-", "--", ".", "..", "*", "x", "na", "n.a.", "none", "nil", "unknown", "missing", "not available",
+                  "undefined", "inf", "-inf", "+inf", "infinity", "-infinity", "error", "tbd",
+                  "#div/0!", "#value!", "#ref!", "#num!", "#name?"}
 """Marks that mean it, in any case of letters, among numbers and dates; among categories they may be one."""
-NUMBERS = (("", "."), (",", "."), ("", ","), (".", ","), (" ", "."), (" ", ","), ("'", "."), ("\u00a0", ","), ("\u202f", ","))
+NUMBERS = (("", "."), (",", "."), ("", ","), (".", ","), (" ", "."), (" ", ","), ("'", "."),
+           ("\u00a0", ","), ("\u202f", ","))
 """Marks for thousands and for decimals, the usual ones first."""
-DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%Y.%m.%d", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y",
-        "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d")
+DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%Y.%m.%d", "%m/%d/%y", "%d/%m/%y",
+        "%d.%m.%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d")
 TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H:%M:%S.%f")
 MIN_SHARE = 0.99
 """Share of the cells that must be readable as a kind to be of it."""
 MAX_STRANGE = 10
 """Different unreadable cells that are taken for marks of missing; of more, each puts its row into quarantine."""
+TYPED: dict[str, Kind] = {"boolean": "boolean", "integer": "number", "floating": "number", "decimal": "number",
+                          "mixed-integer-float": "number", "datetime64": "date", "datetime": "date", "date": "date"}
+"""Kinds of cells that come typed, by what pandas calls them."""
 N_FIRST = 300
 MIN_TEXTS = 20
 LONG = 50
@@ -48,12 +53,10 @@ class Look:
 
 def look(cells: pd.Series, name: str) -> Look:
     """Tell the kind of a column from all of its cells."""
-    dtype = cells.dtype
-    if pd.api.types.is_bool_dtype(dtype):
-        return Look(Column(kind="boolean"))
-    if pd.api.types.is_datetime64_any_dtype(dtype):
-        return Look(Column(kind="date"))
-    if pd.api.types.is_numeric_dtype(dtype):
+    typed = TYPED.get(pd.api.types.infer_dtype(cells, skipna=True))
+    if typed in ("boolean", "date"):
+        return Look(Column(kind=typed))
+    if typed:
         return _as_date_number(cells, name) or Look(Column(kind="number"))
     texts = cells.dropna().astype("str").str.strip().value_counts()
     known = texts[~texts.index.isin(MISSING)]
@@ -81,9 +84,9 @@ def _number(known: pd.Series, marks: tuple[str, ...]) -> Look | None:
             continue
         found = _finish(known, column)
         if found and not _is_scale(known, found.column):
-            style = f"thousands are marked by {thousands!r}" if thousands else ""
-            style = f"{style}{' and ' if style else ''}decimals by {decimal!r}" if decimal != "." else style
-            return Look(found.column, (*((style,) if style else ()), *found.notes))
+            style = [f"thousands are marked by {thousands!r}"] if thousands else []
+            style += [f"decimals are marked by {decimal!r}"] if decimal != "." else []
+            return Look(found.column, (*style, *found.notes))
     return None
 
 
@@ -114,22 +117,34 @@ def _date(known: pd.Series, marks: tuple[str, ...], name: str, *, number_too: bo
     ``number_too`` asks for days written as one number, 20240131, in a column named like a date.
     """
     first = known[~_lower_in(known, MISSING_NUMBER)].iloc[:N_FIRST]
-    if number_too != bool(first.index.str.fullmatch(r"(?:19|20)\d{6}").all()) or (number_too and not _is_named_date(name)):
+    all_digits = bool(first.index.str.fullmatch(r"(?:19|20)\d{6}").all())
+    if number_too != all_digits or (number_too and not _is_named_date(name)):
         return None
     if first.empty or not first.index.str.contains(r"\d.*[-/. ,T]\s*.*\d|^\d{8}$", regex=True).mean() > 0.8:
         return None
-    columns = [Column(kind="date", missing=marks, format=form) for form in (["%Y%m%d"] if number_too else _formats(first))]
+    forms = ["%Y%m%d"] if number_too else _formats(first)
+    columns = [Column(kind="date", missing=marks, format=form) for form in forms]
     read = [column for column in columns if _share_read(first, column) > 0.0]
     whole = [found for column in read if (found := _finish(known, column))]
     if whole:
         return _choose_order(whole, known)
-    covered = pd.Series(False, index=known.index)
-    for column in read:
-        covered |= read_cells(_cells(known), column).notna().to_numpy()
-    if len(read) > 1 and known[covered].sum() >= MIN_SHARE * known.sum():
-        shares = ", ".join(f"{_share_read(known, column):.0%} {column.format or 'ISO 8601'}" for column in read)
-        return Look(Column(kind="category", missing=marks), (f"dates in several formats ({shares}); bring them to one",), mixed=True)
+    shares = _cover(known, read)
+    if len(shares) > 1 and sum(shares.values()) >= MIN_SHARE:
+        said = ", ".join(f"{share:.0%} {form}" for form, share in shares.items())
+        note = f"dates in several formats ({said}); bring them to one"
+        return Look(Column(kind="category", missing=marks), (note,), mixed=True)
     return None
+
+
+def _cover(known: pd.Series, columns: list[Column]) -> dict[str, float]:
+    """Return formats that together read what can be read, each with the share that it adds, the largest first."""
+    added, left = {}, known
+    for column in sorted(columns, key=lambda column: -_share_read(known, column)):
+        read = read_cells(_cells(left), column).notna().to_numpy()
+        if read.any():
+            added[column.format or "ISO 8601"] = float(left[read].sum() / known.sum())
+        left = left[~read]
+    return added
 
 
 def _formats(first: pd.Series) -> Iterator[str | None]:
@@ -152,8 +167,9 @@ def _choose_order(found: list[Look], known: pd.Series) -> Look:
         chosen = best[days.index(min(days))] if min(days) == 1 else best[0]  # one day only: a table of months
         form = str(chosen.column.format)
         others = [str(look.column.format) for look in best if look is not chosen]
-        return Look(chosen.column, (*chosen.notes, f"dates read as {form}, but every one could be {others[0]} too: check"))
-    note = (f"dates read as {form}{_evidence(known, form, chosen.column)}",) if chosen.column.format else ()
+        doubt = f"dates read as {form}, but every one could be {others[0]} too: check"
+        return Look(chosen.column, (*chosen.notes, doubt))
+    note = [f"dates read as {form}{_evidence(known, form, chosen.column)}"] if chosen.column.format else []
     return Look(chosen.column, (*note, *chosen.notes))
 
 
@@ -161,23 +177,25 @@ def _evidence(known: pd.Series, form: str, column: Column) -> str:
     """Name a cell that month and day the other way round could not be."""
     swapped = form.translate(str.maketrans("md", "dm")) if re.match(r"%[md].%[md]", form) else form
     other = column.model_copy(update={"format": swapped})
-    lost = known[read_cells(_cells(known), other).isna().to_numpy() & read_cells(_cells(known), column).notna().to_numpy()]
+    reads = read_cells(_cells(known), column).notna() & read_cells(_cells(known), other).isna()
+    lost = known[reads.to_numpy()]
     return f", as {lost.index[0]!r} says" if len(lost) else ""
 
 
 def _strings(known: pd.Series, marks: tuple[str, ...]) -> Look:
     """Tell categories from texts: most texts differ, or are long."""
     n_letters = float(known.index.str.len().to_numpy() @ known.to_numpy() / known.sum())
+    notes: list[str] = []
     many = len(known) > 0.5 * known.sum() and len(known) > MIN_TEXTS
     long = n_letters >= LONG and len(known) > 10 * MIN_TEXTS
     if "NA" in marks and len(known) >= 3 and known.index.str.fullmatch("[A-Z]{2}").all():
-        marks, notes = tuple(mark for mark in marks if mark != "NA"), ["'NA' is kept as a value: all others are two capitals too"]
-    else:
-        notes = []
+        marks = tuple(mark for mark in marks if mark != "NA")
+        notes.append("'NA' is kept as a value: all others are two capitals too")
     first = _cells(known.iloc[:N_FIRST])
     plain = first.str.replace(r"[\s$€£¥%,]", "", regex=True)
     if (plain != first).mean() > 0.5 and read_cells(plain, Column(kind="number")).notna().mean() >= MIN_SHARE:
-        notes.append(f"cells such as {known.index[0]!r} would be numbers without their signs; write them plain to use them so")
+        notes.append(f"cells such as {known.index[0]!r} would be numbers without their signs; write them plain to use "
+                     "them so")
     return Look(Column(kind="text" if many or long else "category", missing=marks), tuple(notes))
 
 

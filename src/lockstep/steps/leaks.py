@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lockstep.contract import Contract
+from lockstep.contract import FILE, Contract
 from lockstep.errors import LeakError
 from lockstep.steps import sums
 
@@ -21,8 +21,8 @@ N_FOLDS = 3
 MAX_VALUES = 50
 """A number of no more values is also looked at as a category."""
 SURE = {"class": 0.02, "number": 1e-4}
-"""Accused where no more than this share of the error (of the variance of ranks) is left. The strongest honest column that we
-know of, the odour of mushrooms, leaves 0.03; today's price leaves more than 1e-4 of tomorrow's."""
+"""Accused where no more than this share of the error (of the variance of ranks) is left. The strongest honest column
+that we know of, the odour of mushrooms, leaves 0.03; today's price leaves more than 1e-4 of tomorrow's."""
 STRANGE = {"class": 0.1, "number": 0.01}
 
 Array = NDArray[np.float64]
@@ -50,7 +50,8 @@ def find(rows: pd.DataFrame, target: str, columns: Sequence[str], *, seed: int) 
     """
     rows = rows[rows[target].notna()]
     numeric = rows[target].dtype.kind == "f"
-    found = sums.find(rows, target, [name for name in columns if rows[name].dtype.kind == "f"], seed=seed) if numeric else ()
+    numbers = [name for name in columns if rows[name].dtype.kind == "f"] if numeric else []
+    found = sums.find(rows, target, numbers, seed=seed)
     leaks = [Leak(total.columns, total.sentence(target), {"share_of_rows": total.share}) for total in found]
     alone = {leak.columns[0] for leak in leaks if len(leak.columns) == 1}
     left = errors_left(rows, target, [name for name in columns if name not in alone], seed=seed)
@@ -67,10 +68,9 @@ def refuse(rows: pd.DataFrame, contract: Contract, accepted: Sequence[str], *, s
     """
     for leak in find(rows, contract.target, contract.inputs, seed=seed):
         if leak.certain and not set(leak.columns) <= set(accepted):
-            names = ", ".join(map(repr, leak.columns))
-            raise LeakError(f"{names} {'gives' if len(leak.columns) == 1 else 'give'} the target away: {leak.reason}. Set the role to 'ignored' in "
-                            f"expectations/rows.json, or, if it is known before {contract.target!r} is, list {names} in "
-                            "split.accept_leaks.")
+            names, verb = ", ".join(map(repr, leak.columns)), "gives" if len(leak.columns) == 1 else "give"
+            raise LeakError(f"{names} {verb} the target away: {leak.reason}. Set the role to 'ignored' in {FILE}, or, "
+                            f"if it is known before {contract.target!r} is, list {names} in split.accept_leaks.")
 
 
 def errors_left(rows: pd.DataFrame, target: str, columns: Sequence[str], *, seed: int) -> dict[str, float]:
@@ -99,10 +99,12 @@ def _sample(rows: pd.DataFrame, n_rows: int, seed: int) -> pd.DataFrame:
 
 def _accused(left: dict[str, float], target: str, n_rows: int, numeric: bool) -> list[Leak]:
     kind = "number" if numeric else "class"
-    sure = max(SURE[kind], 60 / max(n_rows, 1) ** 2) if numeric else SURE[kind]  # gaps between few ranks are wide
+    # Gaps between few ranks are wide.
+    sure = max(SURE[kind], 60 / max(n_rows, 1) ** 2) if numeric else SURE[kind]
     what = "of the variance of its ranks is" if numeric else "of the wrong guesses are"
-    return [Leak((name,), f"{name!r} alone tells {target!r}; {share:.3%} {what} left, out of sample", {"error_left": share}, share <= sure)
-            for name, share in sorted(left.items(), key=lambda item: item[1]) if share <= STRANGE[kind]]
+    strange = sorted((share, name) for name, share in left.items() if share <= STRANGE[kind])
+    return [Leak((name,), f"{name!r} alone tells {target!r}; {share:.3%} {what} left, out of sample",
+                 {"error_left": share}, share <= sure) for share, name in strange]
 
 
 def _wrong(column: pd.Series, classes: Codes, folds: Codes) -> int:
@@ -172,7 +174,9 @@ def _numbers(column: pd.Series) -> Array:
 
 def _bins(numbers: Array) -> Codes:
     """Number up to 256 bins of equally many rows; missing has its own."""
-    edges = np.nanquantile(numbers, np.linspace(0, 1, min(256, 2 + len(numbers) // 8))[1:-1]) if not np.isnan(numbers).all() else []
+    known = numbers[~np.isnan(numbers)]
+    shares = np.linspace(0, 1, min(256, 2 + len(numbers) // 8))[1:-1]
+    edges = np.quantile(known, shares) if len(known) else known
     return np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers)).astype(np.int64)
 
 

@@ -28,8 +28,9 @@ def choose(cells: pd.Series, found: Look, asked: str | None) -> tuple[str, str, 
     if "number" not in plugins.load("problems", problem).KINDS:
         return problem, f"{problem}: {why}", as_classes
     if found.kind != "number":
-        raise FitError(f"target {cells.name!r} must be a number for problem {problem!r}; it holds {found.kind} cells such "
-                       f"as {labels.dropna().iloc[0] if labels.notna().any() else ''!r}.")
+        example = labels.dropna().iloc[0] if labels.notna().any() else ""
+        raise FitError(f"target {cells.name!r} must be a number for problem {problem!r}; it holds {found.kind} cells "
+                       f"such as {example!r}.")
     return problem, f"{problem}: {why}", found
 
 
@@ -49,7 +50,8 @@ def _infer(values: pd.Series, found: Look, labels: pd.Series) -> tuple[str, str]
     if n_distinct <= 2:
         return "binary", f"{n_distinct} values, {sorted(labels.dropna().unique())}"
     if found.kind == "date":
-        raise FitError("the target holds dates; nothing here predicts a date. Make a number of it, such as days until then.")
+        raise FitError(f"target {values.name!r} holds dates; nothing here predicts a date. Make a number of it, such "
+                       "as days until then.")
     if found.kind != "number":
         return "multiclass", f"{n_distinct} values that are no numbers"
     known = np.sort(values.dropna().unique())
@@ -58,7 +60,8 @@ def _infer(values: pd.Series, found: Look, labels: pd.Series) -> tuple[str, str]
     span = f"whole numbers from {known[0]:.0f} to {known[-1]:.0f}"
     if len(known) > MAX_CODES:
         return "regression", f"{span}, {n_distinct} different"
-    other = "if they are {}, give --problem {}"
     if known[0] in (0, 1) and len(known) == known[-1] - known[0] + 1:
-        return "multiclass", f"{span}, counted from {known[0]:.0f} like codes of classes; " + other.format("a quantity", "regression")
-    return "regression", f"{span}, not counted from 0 or 1, so a scale rather than codes; " + other.format("classes", "multiclass")
+        return "multiclass", (f"{span}, counted from {known[0]:.0f} like codes of classes; if they are a quantity, "
+                              "give --problem regression")
+    return "regression", (f"{span}, not counted from 0 or 1, so a scale rather than codes; if they are classes, give "
+                          "--problem multiclass")

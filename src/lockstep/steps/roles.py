@@ -20,11 +20,13 @@ IN_ORDER = 0.98
 MAX_ROWS_A_VALUE = 0.05
 """A value of an entity's key covers at most this share of the rows, on average."""
 MAX_VALUES = 50
+MAX_TOKEN = 64
 N_ROWS = 50_000
-ID_NAME = re.compile(r"(?i:(?:^|[\s_.-])(?:id|uuid|guid|key|nr|no|number|index|idx|ref|code)$)|[a-z](?:ID|Id|Key|Number|Code|Ref|Nr)$"
+ID_NAME = re.compile(r"(?i:(?:^|[\s_.-])(?:id|uuid|guid|key|nr|no|number|index|idx|ref|code)$)"
+                     r"|[a-z](?:ID|Id|Key|Number|Code|Ref|Nr)$"
                      r"|(?i:^(?:instant|row_?num|unnamed: 0|__index_level_0__)$)")
-ENTITY = re.compile(r"(?i:(?:customer|client|user|member|person|patient|subject|account|employee|household|session|order|invoice|"
-                    r"transaction|device)[\s_.-]*(?:id|no|nr|num|number|key|code|uuid)$)")
+ENTITY = re.compile(r"(?i:(?:customer|client|user|member|person|patient|subject|account|employee|household|session|"
+                    r"order|invoice|transaction|device)[\s_.-]*(?:id|no|nr|num|number|key|code|uuid)$)")
 """Names that can mean nothing but a key; the shorter ones below need evidence."""
 ENTITY_NAME = re.compile(r"(?i:(?:^|[\s_.-])(?:id|uuid|guid)$)|[a-z](?:ID|Id)$")
 
@@ -34,7 +36,7 @@ class Decision:
     """What was decided about a column, and why."""
 
     column: str
-    decision: str
+    decision: Role
     why: str
     input: bool = False
     """Whether it is one, which goes without saying unless there is a reason to tell."""
@@ -66,12 +68,13 @@ def decide(rows: pd.DataFrame, looks: Mapping[str, Look], wishes: Wishes, *, see
     rows
         Typed by ``looks``; the target as the problem needs it.
     """
-    decided = _wished(wishes)
-    for name in rows:
+    decided, names = _wished(wishes), [str(name) for name in rows]
+    for name in names:
         if name not in decided:
             decided |= _named(_judge_alone(rows[name], looks[name], name))
-    left = [name for name in rows if name not in decided]
-    decided |= _named(_find_time(rows, [name for name in left if looks[name].kind == "date"])) if not wishes.time else {}
+    left = [name for name in names if name not in decided]
+    if not wishes.time and not wishes.group:
+        decided |= _named(_find_time(rows, [name for name in left if looks[name].kind == "date"]))
     left = [name for name in left if name not in decided]
     decided |= _named(_find_entity(rows, left, looks, can_group=not _has(decided, "time", "group")))
     left = [name for name in left if name not in decided]
@@ -79,12 +82,7 @@ def decide(rows: pd.DataFrame, looks: Mapping[str, Look], wishes: Wishes, *, see
     decided |= {name: _leaking(leak, name) for leak in reversed(found) for name in leak.columns}
     left = [name for name in left if name not in decided or decided[name].input]
     decided |= _named(_find_copies(rows, left, looks))
-    return {name: decided.get(name) or _plain(rows[name], looks[name], name) for name in rows if name != wishes.target}
-
-
-def role_of(decision: Decision) -> Role:
-    """Return the role that a decision gives."""
-    return decision.decision  # type: ignore[return-value]
+    return {name: decided.get(name) or _plain(rows[name], looks[name], name) for name in names if name != wishes.target}
 
 
 def is_ordered(values: pd.Series) -> bool:
@@ -104,8 +102,8 @@ def _named(decisions: Iterable[Decision | None]) -> dict[str, Decision]:
 
 
 def _wished(wishes: Wishes) -> dict[str, Decision]:
-    names = {"target": "target", "ignore": "ignored", "time": "time", "group": "group", "id": "id"}
-    return {name: Decision(name, names[what], "as asked") for what, name in wishes.said() if name is not None}
+    roles: dict[str, Role] = {"target": "target", "ignore": "ignored", "time": "time", "group": "group", "id": "id"}
+    return {name: Decision(name, roles[what], "as asked") for what, name in wishes.said() if name is not None}
 
 
 def _judge_alone(values: pd.Series, look: Look, name: str) -> list[Decision]:
@@ -130,7 +128,8 @@ def _why_id(values: pd.Series, look: Look, name: str, n_distinct: int) -> str:
     how = "unique" if unique else f"nearly unique ({n_distinct} of {len(known)})"
     named = ID_NAME.search(name) is not None
     if look.kind != "number":
-        tokens = float((~known.str.contains(r"\s", regex=True)).mean()) >= NEARLY_UNIQUE and known.str.len().mean() <= 64
+        unbroken = float((~known.str.contains(r"\s", regex=True)).mean()) >= NEARLY_UNIQUE
+        tokens = unbroken and known.str.len().mean() <= MAX_TOKEN
         return f"{how}: identifies, never predicts" if tokens or named else ""
     if not (known % 1 == 0).all():
         return ""
@@ -145,11 +144,13 @@ def _find_time(rows: pd.DataFrame, dates: Sequence[str]) -> list[Decision]:
     """Take the first date in whose order the rows stand for the time of the row."""
     for name in dates:
         if is_ordered(rows[name]):
-            return [Decision(name, "time", "the rows stand in its order: split by time, so that the future judges the past")]
+            why = "the rows stand in its order: split by time, so that the future judges the past"
+            return [Decision(name, "time", why)]
     return []
 
 
-def _find_entity(rows: pd.DataFrame, names: Sequence[str], looks: Mapping[str, Look], *, can_group: bool) -> list[Decision]:
+def _find_entity(rows: pd.DataFrame, names: Sequence[str], looks: Mapping[str, Look], *,
+                 can_group: bool) -> list[Decision]:
     """Find keys of things that have several rows each; the one of fewest values is the group."""
     why = {name: reason for name in names if (reason := _why_entity(rows, name, names, looks[name]))}
     complete = [name for name in why if can_group and rows[name].notna().all()]
@@ -159,7 +160,7 @@ def _find_entity(rows: pd.DataFrame, names: Sequence[str], looks: Mapping[str, L
 
 
 def _why_entity(rows: pd.DataFrame, name: str, names: Sequence[str], look: Look) -> str:
-    """Return why a column is the key of something; nothing if it is not: named like one, many values, few rows of each."""
+    """Return why a column is a key (named like one, many values, few rows of each); nothing if it is not."""
     known = rows[name].dropna()
     n_distinct, whole = known.nunique(), look.kind != "number" or bool((known % 1 == 0).all())
     if look.kind in ("date", "boolean") or not whole or not (ENTITY.search(name) or ENTITY_NAME.search(name)):
@@ -203,8 +204,9 @@ def _find_copies(rows: pd.DataFrame, names: Sequence[str], looks: Mapping[str, L
     found: list[Decision] = []
     for name in sorted(judged, key=lambda name: looks[name].kind != "number"):
         told = [other for other in kept if sizes[name] <= sizes[other] == _n_pairs(codes[other], codes[name])]
-        twin = next((other for other in told if sizes[other] == sizes[name] and _is_copy(rows[other], rows[name])), None)
-        source = next((other for other in told if _has_few(looks[other], sizes[other]) and _has_few(looks[name], sizes[name])), None)
+        twins = (other for other in told if sizes[other] == sizes[name] and _is_copy(rows[other], rows[name]))
+        twin = next(twins, None)
+        source = next((other for other in told if _are_few(looks, sizes, (name, other))), None)
         if twin:
             found.append(Decision(name, "ignored", f"repeats {twin!r}, value for value"))
             continue
@@ -224,8 +226,8 @@ def _is_copy(a: pd.Series, b: pd.Series) -> bool:
     return abs(float(np.corrcoef(a.rank(), b.rank())[0, 1])) > 1 - 1e-9 if a.notna().all() else False
 
 
-def _has_few(look: Look, size: int) -> bool:
-    return look.kind in ("category", "boolean") and size <= MAX_VALUES
+def _are_few(looks: Mapping[str, Look], sizes: Mapping[str, int], names: Sequence[str]) -> bool:
+    return all(looks[name].kind in ("category", "boolean") and sizes[name] <= MAX_VALUES for name in names)
 
 
 def _n_pairs(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:

@@ -147,10 +147,11 @@ def _units(rows: pd.DataFrame, contract: Contract, settings: Split) -> NDArray[n
     labels = []
     if settings.duplicates == "group":
         labels.append(pd.util.hash_pandas_object(rows[list(contract.inputs)], index=False).to_numpy())
-    if settings.kind == "group":
-        groups = rows[str(contract.group)]
+    if contract.group is not None and settings.kind in ("group", "predefined"):
+        groups = rows[contract.group]
         if groups.isna().any():
-            raise SplitError(f"split.kind 'group' needs {contract.group!r} in every row; {int(groups.isna().sum())} miss it.")
+            raise SplitError(f"a row without its group {contract.group!r} cannot be placed; {int(groups.isna().sum())} "
+                             "miss it. Make it required, so that such rows go to quarantine.")
         labels.append(groups.to_numpy())
     codes = [np.unique(label, return_inverse=True)[1] for label in labels]
     if not codes:

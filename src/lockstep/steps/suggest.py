@@ -13,14 +13,12 @@ from lockstep import plugins
 from lockstep.contract.model import Column
 from lockstep.contract.read import read_cells
 from lockstep.errors import FitError, SourceError, UnknownName, expected_one_of
-from lockstep.steps import bounds, question, roles
+from lockstep.steps import bounds, notes, question, roles
 from lockstep.steps.cells import Look, look
 from lockstep.steps.roles import Decision, Wishes
 
-PRIVATE = re.compile(r"(?i)e-?mail|phone|mobile|address|street|passport|iban|\bssn\b|birth|^name$|(?:first|last|sur|full|user)_?name|^dob$")
-MIN_LIKENESS = 0.3
-"""Likeness of neighbouring targets, beyond chance, above which the order of the rows is said to matter."""
-N_ORDER = 100_000
+PRIVATE = re.compile(r"(?i)e-?mail|phone|mobile|address|street|passport|iban|\bssn\b|birth|^dob$|^name$|"
+                     r"(?:first|last|sur|full|user)_?name")
 MIN_ROWS = 25
 
 
@@ -71,11 +69,12 @@ def suggest(raw: pd.DataFrame, target: str, *, problem: str | None = None, ignor
     if not inputs:
         raise FitError(f"no column is left to learn {target!r} from; "
                        f"{'; '.join(f'{d.column!r}: {d.decision} ({d.why})' for d in decided.values())}.")
+    split = _split(decided)
     texts, numbers = (tuple(name for name in inputs if columns[name].kind == kind) for kind in ("text", "number"))
     return Suggestion(
-        problem, _dump(rows, columns), _split(decided), _folds(rows[target]), _max_quarantine(rows, columns),
+        problem, _dump(rows, columns), split, _folds(rows[target]), _max_quarantine(rows, columns),
         (Decision(target, "target", why), *decided.values()),
-        (*_column_notes(looks, decided, wishes), *_order_notes(rows, decided, wishes, columns)),
+        notes.of(rows, looks, decided, target, split=split != "random"),
         texts, numbers, len(inputs) - len(texts))
 
 
@@ -96,7 +95,8 @@ def _check_names(raw: pd.DataFrame, wishes: Wishes) -> None:
     said = [(what, name) for what, name in wishes.said() if name is not None]
     for what, name in said:
         if name not in raw.columns:
-            raise UnknownName(f"--{what}: no column {name!r} in the table; {expected_one_of(name, map(str, raw.columns))}")
+            raise UnknownName(f"--{what}: no column {name!r} in the table; "
+                              f"{expected_one_of(name, map(str, raw.columns))}")
     names = [name for _, name in said]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
@@ -106,24 +106,26 @@ def _check_names(raw: pd.DataFrame, wishes: Wishes) -> None:
 
 def _check_time(looks: Mapping[str, Look], wishes: Wishes) -> None:
     if wishes.time and looks[wishes.time].kind not in ("date", "number"):
-        notes = "; ".join(looks[wishes.time].notes)
-        raise SourceError(f"--time {wishes.time!r} must hold dates or numbers; its cells are of kind {looks[wishes.time].kind!r}"
-                          f"{f' ({notes})' if notes else ''}.")
+        said = "; ".join(looks[wishes.time].notes)
+        raise SourceError(f"--time {wishes.time!r} must hold dates or numbers; its cells are of kind "
+                          f"{looks[wishes.time].kind!r}{f' ({said})' if said else ''}.")
 
 
-def _columns(rows: pd.DataFrame, looks: Mapping[str, Look], decided: Mapping[str, Decision], wishes: Wishes) -> dict[str, Column]:
+def _columns(rows: pd.DataFrame, looks: Mapping[str, Look], decided: Mapping[str, Decision],
+             wishes: Wishes) -> dict[str, Column]:
     columns = {}
-    for name in rows:
+    for name in map(str, rows):
         role = "target" if name == wishes.target else decided[name].decision
         required = role != "ignored" and (not rows[name].isna().any() or role in ("target", "time", "group"))
-        private = bool(PRIVATE.search(name)) and role != "target" and rows[name].nunique() > bounds.MAX_SET
+        private = role != "target" and bool(PRIVATE.search(name)) and rows[name].nunique() > bounds.MAX_SET
         classes = question.order_classes(rows[name]) if role == "target" and looks[name].kind == "category" else ()
         columns[name] = looks[name].column.model_copy(update={
             "role": role, "required": required, "private": private, "classes": classes,
             "unreadable": "warning" if looks[name].kind in ("number", "boolean", "date") else "critical",
             "description": "" if private or role == "ignored" else _describe(rows[name], looks[name])})
     row = _example_row(rows, columns)
-    return {name: column.model_copy(update={"example": _example(row[name], column)}) for name, column in columns.items()}
+    return {name: column.model_copy(update={"example": _example(rows[name].iloc[row], column)})
+            for name, column in columns.items()}
 
 
 def _describe(values: pd.Series, found: Look) -> str:
@@ -132,20 +134,22 @@ def _describe(values: pd.Series, found: Look) -> str:
         return ""
     if found.kind == "category":
         return f"One of {known.nunique()} values."
-    low, high = (f"{value:.6g}" if found.kind == "number" else f"{value:%Y-%m-%d}" for value in (known.min(), known.max()))
+    form = ".6g" if found.kind == "number" else "%Y-%m-%d"
+    low, high = format(known.min(), form), format(known.max(), form)
     return f"From {low} to {high} when the contract was suggested."
 
 
-def _example_row(rows: pd.DataFrame, columns: Mapping[str, Column]) -> "pd.Series[Any]":
-    """Return one real row, of the first thousand the one with the fewest gaps."""
-    head = rows.iloc[:1000]
+def _example_row(rows: pd.DataFrame, columns: Mapping[str, Column]) -> int:
+    """Return the position of one real row, of the first thousand the one with the fewest gaps."""
     shown = [name for name, column in columns.items() if column.role != "ignored"]
-    return head.loc[head[shown].isna().sum(axis=1).idxmin()]
+    return int(rows[shown].iloc[:1000].isna().sum(axis=1).to_numpy().argmin())
 
 
 def _example(value: Any, column: Column) -> str | float | bool | None:
-    if column.private or column.role == "ignored" or pd.isna(value):
+    if column.role == "ignored" or pd.isna(value):
         return None
+    if column.private and column.kind in ("category", "text"):
+        return "example"
     match column.kind:
         case "boolean":
             return bool(value)
@@ -165,7 +169,8 @@ def _dump(rows: pd.DataFrame, columns: Mapping[str, Column]) -> str:
     for entry in shown.values():
         if isinstance(entry.get("example"), float) and entry["example"].is_integer():
             entry["example"] = int(entry["example"])
-    return json.dumps({"name": "rows", "meta": {"columns": shown}, "expectations": rules}, indent=2, ensure_ascii=False) + "\n"
+    suite = {"name": "rows", "meta": {"columns": shown}, "expectations": rules}
+    return json.dumps(suite, indent=2, ensure_ascii=False) + "\n"
 
 
 def _split(decided: Mapping[str, Decision]) -> Literal["random", "group", "time"]:
@@ -178,37 +183,3 @@ def _max_quarantine(rows: pd.DataFrame, columns: Mapping[str, Column]) -> float:
     needed = [name for name, column in columns.items() if column.required]
     share = float(rows[needed].isna().any(axis=1).mean())
     return max(0.05, min(1.0, np.ceil(150 * share) / 100).item() if share > 0.03 else 0.05)
-
-
-def _column_notes(looks: Mapping[str, Look], decided: Mapping[str, Decision], wishes: Wishes) -> list[str]:
-    return [f"{name}: {note}" for name, found in looks.items() for note in found.notes
-            if name == wishes.target or (decided[name].decision != "ignored" and not found.mixed)]
-
-
-def _order_notes(rows: pd.DataFrame, decided: Mapping[str, Decision], wishes: Wishes, columns: Mapping[str, Column]) -> list[str]:
-    """Say where a random split would judge too kindly, and where dates were not taken for the time."""
-    if _split(decided) != "random":
-        return []
-    dates = [name for name, column in columns.items() if column.kind == "date" and column.is_input]
-    notes = [f"rows do not stand in the order of {dates[0]!r}; if it says when a row was seen, give --time {dates[0]}: the future must "
-             "judge the past"] if dates else []
-    likeness = _likeness(rows[wishes.target].dropna().iloc[:N_ORDER])
-    if likeness >= MIN_LIKENESS:
-        notes.append(f"neighbouring rows have like values of {wishes.target!r} ({likeness:.2f} beyond chance): the rows seem to stand in "
-                     "order of time, of place or in groups. A random split then judges too kindly; give --time or --group if a "
-                     "column tells, or order them by a column of your own")
-    return notes
-
-
-def _likeness(target: pd.Series) -> float:
-    """Return how alike neighbours are beyond chance; 0 where the table is merely sorted by its target."""
-    values = target.to_numpy()
-    if len(values) < 200:
-        return 0.0
-    if target.dtype.kind == "f":
-        steps = np.diff(values)
-        turns = (steps[:-1] * steps[1:] < 0).mean()
-        return float(np.corrcoef(values[:-1], values[1:])[0, 1]) if turns > 0.1 else 0.0
-    same = values[:-1] == values[1:]
-    by_chance = float((target.value_counts(normalize=True) ** 2).sum())
-    return float((same.mean() - by_chance) / (1 - by_chance)) if (~same).sum() > 10 * target.nunique() else 0.0

@@ -1,6 +1,6 @@
 """Find number columns that add up to the target, or one that is the target in another unit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,8 @@ N_DRAWN = 20_000
 N_ROWS = 2_000
 MIN_ROWS = 20
 MIN_SHARE = 0.8
-"""Share of rows in which a sum must hold; fees left out of a total break it in some. Exact to the last digit in so many rows,
-with a target of many values, is no coincidence."""
+"""Share of rows in which a sum must hold; fees left out of a total break it in some. Exact to the last digit in so many
+rows, with a target of many values, is no coincidence."""
 MIN_SHARE_ALONE = 0.99
 """The same for a single column, which may equal the target often for being its past."""
 SLACK = 0.005
@@ -56,19 +56,27 @@ def find(rows: pd.DataFrame, target: str, columns: Sequence[str], *, seed: int) 
     If a sum holds at all, least squares on all columns together leaves nothing; columns are then dropped while that
     stays so. What is left is a sum if its weights are whole multiples of the smallest, or if it is a single column.
     """
+    from threadpoolctl import threadpool_limits
+
     drawn = rows.sample(N_DRAWN, random_state=seed) if len(rows) > N_DRAWN else rows
-    names = _usable(drawn, target, columns)
-    found: list[Sum] = []
+    with threadpool_limits(1):  # small systems: threads would cost seventy times what they do
+        return tuple(_search(rows, drawn, target, _usable(drawn, target, columns), seed))
+
+
+def _search(rows: pd.DataFrame, drawn: pd.DataFrame, target: str, names: list[str], seed: int) -> Iterator[Sum]:
+    """Find a sum, take its columns away, and go on; of one that means nothing take the heaviest column away."""
     for _ in range(MAX_TRIES):
         table = _Table.sample(drawn, target, names, seed)
         members = table.minimal() if table else []
         if not members or table is None:
-            break
-        total = _check(rows, target, [names[j] for j in members], table.solve(members))
-        found += [total] if total else []
-        spent = members if total else [max(members, key=lambda j: abs(table.solve(members)[members.index(j)]) * table.X[:, j].std())]
+            return
+        weights = table.solve(members)
+        total = _check(rows, target, [names[j] for j in members], weights)
+        if total:
+            yield total
+        heaviest = members[int(np.argmax(np.abs(weights[:-1]) * table.X[:, members].std(axis=0)))]
+        spent = members if total else [heaviest]
         names = [name for j, name in enumerate(names) if j not in spent]
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,7 @@ def decimals_of(values: Array) -> int | None:
 def tolerance(X: Array, y: Array, decimals: int | None) -> float:
     """Return how far a sum may be off: nothing but float error, or as far as rounding of its members goes."""
     tight = 1e-7 * float(np.abs(y).max() + y.std())
-    if decimals is None or (X == np.round(X)).all():
+    if decimals is None or (np.round(X) == X).all():
         return tight
     rounding = (min(X.shape[1], 6) + 1) * 0.5 * 10.0**-decimals
     return max(tight, rounding) if rounding < 1e-3 * y.std() else tight

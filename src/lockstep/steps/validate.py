@@ -16,6 +16,9 @@ from lockstep.params import Validate
 
 N_EXAMPLES = 5
 N_TOP = 10
+REASONS = "__rules__"
+PRIVATE = "(private)"
+"""Shown for a value of a column that the contract calls private."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Validation:
 
     valid: pd.DataFrame
     quarantine: pd.DataFrame
-    """The rows set aside, with a column ``rules`` that names why."""
+    """The rows set aside, with a column ``__rules__`` that names why."""
     result: dict[str, Any]
     """The stable content of ``reports/validation.json``."""
     breaches: tuple[str, ...]
@@ -65,7 +68,7 @@ def validate(table: Table, contract: Contract, settings: Validate) -> Validation
     valid = rows[~aside]
     if len(valid):
         findings += _table_findings(valid, contract)
-    quarantine = rows[aside].assign(rules=_reasons(findings, aside))
+    quarantine = rows[aside].assign(**{REASONS: _reasons(findings, aside)})
     return Validation(valid, quarantine, _result(rows, contract, findings, aside),
                       tuple(_breaches(rows, findings, aside, settings)))
 
@@ -89,7 +92,7 @@ def _unreadable(table: Table, contract: Contract) -> list[Finding]:
         column = contract.columns[name]
         positions = table.rows.index.get_indexer(cells.index)
         found.append(_finding(f"be_a_{column.kind}{_as_read(column)}", "readable", (name,), column.unreadable, "read",
-                              table.rows, positions, cells))
+                              table.rows, positions, cells, column.private))
     return found
 
 
@@ -109,7 +112,7 @@ def _row_findings(rows: pd.DataFrame, contract: Contract) -> list[Finding]:
     for rule, outcome in zip(rules, _expect(rows, rules, contract), strict=True):
         positions = np.asarray(sorted(outcome["result"].get("unexpected_index_list") or []), dtype=np.int64)
         found.append(_finding(rule.name, rule.type, rule.columns, rule.severity, "row", rows, positions,
-                              rows[rule.columns[0]]))
+                              rows[rule.columns[0]], contract.columns[rule.columns[0]].private))
     return found
 
 
@@ -125,9 +128,9 @@ def _table_findings(rows: pd.DataFrame, contract: Contract) -> list[Finding]:
 
 
 def _finding(name: str, kind: str, columns: tuple[str, ...], severity: str, scope: str, rows: pd.DataFrame,
-             positions: np.ndarray[Any, np.dtype[np.int64]], cells: pd.Series) -> Finding:
+             positions: np.ndarray[Any, np.dtype[np.int64]], cells: pd.Series, private: bool) -> Finding:
     first = rows.index[positions[:N_EXAMPLES]]
-    examples = [{"row": int(row), "value": _shown(cells.loc[row])} for row in first]
+    examples = [{"row": int(row), "value": PRIVATE if private else _shown(cells.loc[row])} for row in first]
     share = len(positions) / len(rows) if len(rows) else 0.0
     return Finding(name, kind, columns, severity, scope, len(positions) == 0, len(positions), share, positions, examples)
 

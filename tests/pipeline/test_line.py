@@ -1,0 +1,222 @@
+"""The whole line on a small table: what it makes, that it repeats, and what runs again after which change."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import project
+import pytest
+import yaml
+
+from lockstep import digest, graph, predictor, replay
+from lockstep.contract.request import Door
+from lockstep.digest import read_object
+
+Clean = Callable[[Path], Path]
+STAGES = ["ingest", "validate", "split", "featurize", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit",
+          "evaluate", "package"]
+
+
+def lock_of(root: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((root / "dvc.lock").read_text("utf-8"))["stages"])
+
+
+def test_the_line_makes_every_out(line: Path) -> None:
+    promised = [out for stage in graph.load(line) for out in stage.outs]
+
+    assert [out for out in promised if not (line / out).exists()] == []
+    assert [file for file in project.outs(line) if file.stat().st_size == 0] == []
+
+
+def test_a_second_run_has_nothing_to_do(kept: Path) -> None:
+    before = (kept / "dvc.lock").read_bytes()
+
+    asked = project.repro(kept)
+
+    assert "up to date" in project.said(asked)
+    assert project.stages_run(asked) == []
+    assert (kept / "dvc.lock").read_bytes() == before
+    assert "all 10 stages are up to date" in project.said(project.lockstep(kept, "status"))
+
+
+def test_a_clean_clone_elsewhere_with_other_threads_ends_with_the_same_lock(line: Path, clean: Clean, tmp_path: Path) -> None:
+    other = clean(tmp_path / "quite" / "another folder, with a longer name")
+
+    asked = project.repro(other, LOCKSTEP_THREADS="1", TZ="Asia/Tokyo", LANG="C", PYTHONHASHSEED="5")
+
+    project.said(asked)
+    assert project.stages_run(asked) == STAGES
+    assert (other / "dvc.lock").read_bytes() == (line / "dvc.lock").read_bytes()
+
+
+def test_no_out_holds_a_clock_a_path_or_a_host_name(line: Path) -> None:
+    traces = [str(line), str(line.parent), str(Path.home()), socket.gethostname(), date.today().isoformat(),
+              str(project.home()), str(project.PROGRAMS.parent)]
+    found = {(file.relative_to(line).as_posix(), trace) for file in [*project.outs(line), line / "dvc.lock"]
+             for trace in traces if len(trace) > 3 and trace in text_of(file)}
+
+    assert found == set()
+
+
+def text_of(file: Path) -> str:
+    """Return all that can be read in a file; Parquet is compressed, so its values and its notes are shown."""
+    if file.suffix != ".parquet":
+        return file.read_bytes().decode("utf-8", errors="replace")
+    table = pd.read_parquet(file)
+    return table.to_csv() + file.read_bytes().decode("utf-8", errors="replace")
+
+
+def test_the_winner_beats_the_trivial_answer_and_is_packaged(line: Path) -> None:
+    scores, packaged = read_object(line / "reports" / "metrics.json"), read_object(line / "models" / "bento.json")
+
+    assert scores["roc_auc_low"] > scores["trivial_roc_auc"] == 0.5
+    assert scores["log_loss"] < scores["trivial_log_loss"]
+    assert read_object(line / "reports" / "verdict.json")["accepted"] is True
+    assert packaged["predictor"] == digest.verify(line / "models" / "predictor")
+    assert read_object(line / ".lockstep" / "live.json")["release"] == packaged["release"]
+
+
+def test_predictions_are_what_both_doors_of_the_predictor_answer(line: Path) -> None:
+    model = predictor.load(line / "models" / "predictor")
+    test = pd.read_parquet(line / "data" / "test.parquet")
+    written = pd.read_parquet(line / "reports" / "predictions.parquet")
+    door = Door(model.contract)
+
+    by_table = model.predict_table(test)
+    by_rows = model.predict_rows([door.check(row).values for row in replay.request_rows(test, model.contract)])
+
+    chances = written[["probability_no", "probability_yes"]].to_numpy()
+    assert written["row"].tolist() == test.index.tolist()
+    assert written["prediction"].tolist() == list(by_table.values) == list(by_rows.values)
+    assert chances.tobytes() == by_table.output.tobytes() == by_rows.output.tobytes()
+
+
+def test_train_and_test_share_no_customer_and_lose_no_row(line: Path) -> None:
+    parts = {name: pd.read_parquet(line / "data" / f"{name}.parquet") for name in ("valid", "quarantine", "train", "test", "raw")}
+
+    assert not set(parts["train"]["customer_id"]) & set(parts["test"]["customer_id"])
+    assert sorted([*parts["train"].index, *parts["test"].index]) == parts["valid"].index.tolist()
+    assert len(parts["valid"]) + len(parts["quarantine"]) == len(parts["raw"])
+
+
+def test_a_family_that_leaves_the_list_leaves_no_trace_in_the_result(
+    line: Path, copied: Path, clean: Clean, tmp_path: Path
+) -> None:
+    left = {"families": ["linear", "hist_gradient"]}
+    project.change_params(copied, left)
+    other = clean(tmp_path / "other")
+    project.change_params(other, left)
+    shutil.copytree(line / ".dvc" / "cache", other / ".dvc" / "cache")  # what was searched is not searched again
+
+    asked = project.repro(copied, "fit")
+    project.said(project.repro(other, "fit"))
+
+    assert project.stages_run(asked) == ["fit"]
+    assert sorted(folder.name for folder in (copied / "models" / "candidates").iterdir()) == ["hist_gradient", "linear"]
+    ours, theirs = lock_of(copied), lock_of(other)
+    assert {name: ours[name] for name in theirs} == theirs
+    assert not any("xgboost" in found.stage for found in graph.stale(copied))
+    for name in ("models/leaderboard.json", "models/predictor/manifest.json"):
+        assert (copied / name).read_bytes() == (other / name).read_bytes()
+
+    project.change_params(copied, {"families": ["linear", "hist_gradient", "xgboost"]})
+    back = project.said(project.repro(copied, "fit"))
+
+    assert "trial" not in back, "a family that comes back is taken from the cache, not searched again"
+
+
+EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
+    "nothing": (lambda root: None, set()),
+    "a feature": (lambda root: append(root / "src/features.py", "\n# another thought\n"), {"featurize", "fit"}),
+    "a rule of the contract": (
+        lambda root: project.change_contract(root, lambda suite: suite["expectations"].pop(0)),
+        {"validate", "split", "featurize", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "package"}),
+    "trials": (lambda root: project.change_params(root, {"tune": {"trials": 3}}),
+               {"tune@linear", "tune@hist_gradient", "tune@xgboost"}),
+    "a family's own file": (lambda root: append(root / "src/lockstep/families/linear.py", "\n"),
+                            {"tune@linear", "fit", "evaluate", "package"}),
+    "the cost of mistakes": (
+        lambda root: project.change_params(root, {"evaluate": {"cost": {"false_positive": 1, "false_negative": 5}}}),
+        {"fit", "evaluate"}),
+    "a gate": (lambda root: project.change_params(root, {"evaluate": {"gates": {"minimum": {"roc_auc": 0.6}}}}),
+               {"evaluate"}),
+    "the seed": (lambda root: project.change_params(root, {"seed": 8}),
+                 {"split", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "evaluate"}),
+    "rows replayed": (lambda root: project.change_params(root, {"package": {"replay_rows": 21}}), {"package"}),
+    "the service": (lambda root: append(root / "src/lockstep/service/app.py", "\n"), {"package"}),
+    "the source": (lambda root: project.change_params(root, {"source": {"rows": 1600}}), {"ingest"}),
+    "the packages": (lambda root: append(root / "requirements.lock", "\n"),
+                     {"tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "package"}),
+    "the families": (lambda root: project.change_params(root, {"families": ["xgboost"]}), {"fit"}),
+    "an out": (lambda root: (root / "data/folds.parquet").write_bytes(b"other"), {"split", "tune@linear", "tune@hist_gradient", "tune@xgboost"}),
+}
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text("utf-8") + text)
+
+
+@pytest.fixture
+def edited(kept: Path, line: Path) -> Iterator[Path]:
+    """Give the copy that tests share, and put back what they change in it."""
+    yield kept
+    project.git(kept, "checkout", "--quiet", "--", ".")
+    shutil.copy(line / "data/folds.parquet", kept / "data/folds.parquet")
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_makes_stale_what_depends_on_it_and_dvc_agrees(
+    edit: str, edited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change, expected = EDITS[edit]
+
+    change(edited)
+
+    first_look = {found.stage for found in graph.stale(edited)
+                  if any(not reason.startswith("waits for") for reason in found.reasons)}
+    assert first_look == expected
+    assert stale_by_dvc(edited, monkeypatch) == expected
+
+
+def stale_by_dvc(root: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    from dvc.repo import Repo
+
+    for name, value in project.environment().items():
+        monkeypatch.setenv(name, value)
+    with Repo(str(root)) as repo:
+        return {name.rpartition("dvc.yaml:")[2] for name in repo.status()}
+
+
+def test_what_waits_for_a_stale_stage_says_so(copied: Path) -> None:
+    project.change_params(copied, {"split": {"folds": 3}})
+
+    said = project.said(project.lockstep(copied, "status"))
+
+    assert "split: params.yaml: split.folds changed" in said
+    assert "featurize: waits for split" in said
+    assert "package: waits for" in said
+    assert "ingest" not in said
+
+
+def test_a_clone_after_a_pull_gets_back_the_packaged_bento_at_its_digest(copied: Path) -> None:
+    packaged = read_object(copied / "models" / "bento.json")
+    shutil.rmtree(copied / ".lockstep")
+
+    assert "is not in the bento store; `make run`" in project.said(project.lockstep(copied, "status"))
+    assert f"rebuilt {packaged['bento']}" in project.said(project.lockstep(copied, "rebuild"))
+
+    assert packaged["bento"] in project.said(project.run(copied, "bentoml", "list"))
+    assert read_object(copied / ".lockstep" / "live.json")["release"] == packaged["release"]
+    assert "bento store" not in project.said(project.lockstep(copied, "status"))
+    assert project.said(project.lockstep(copied, "rebuild")) == ""
+
+
+def test_a_rebuild_from_other_parts_is_refused_by_name(copied: Path) -> None:
+    shutil.rmtree(copied / ".lockstep")
+    append(copied / "src/lockstep/service/app.py", "# edited\n")
+
+    project.refused(project.lockstep(copied, "rebuild"), "other service code", "make run")
