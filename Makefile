@@ -37,8 +37,9 @@ lint: env        ## ruff
 types: env       ## mypy, strict
 	@$(BIN)/mypy
 
-bench: env       ## the figures of docs/benchmarks.md
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/line.py
+bench: env       ## measure the figures of docs/benchmarks.md anew; the better part of an hour
+	@for subject in line tables door large; do \
+	  env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/$$subject.py --write || exit 1; done
 
 lock:            ## solve requirements.lock again from pyproject.toml
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

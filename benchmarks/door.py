@@ -89,9 +89,12 @@ def pipeline_of(train: pd.DataFrame) -> Callable[[dict[str, Any]], Any]:
     inputs = train.drop(columns="y")
     numbers = [name for name in inputs if name.startswith("number")]
     words = [name for name in inputs if name.startswith("category")]
-    prepared = ColumnTransformer([
-        ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
-        ("words", OneHotEncoder(handle_unknown="ignore"), words)])
+    prepared = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
+            ("words", OneHotEncoder(handle_unknown="ignore"), words),
+        ]
+    )
     model = make_pipeline(prepared, XGBClassifier(n_estimators=N_TREES, max_depth=6, learning_rate=0.06, n_jobs=1))
     model.fit(inputs, train["y"] == "yes")
     return lambda row: model.predict_proba(pd.DataFrame([row], columns=inputs.columns))
@@ -101,8 +104,13 @@ def _row(name: str, answer: Callable[[dict[str, Any]], Any], sent: list[dict[str
     taken = measure.microseconds(answer, sent)
     p50, p99 = statistics.median(taken) / 1000, statistics.quantiles(taken, n=100)[98] / 1000
     asked = name == "xgboost"
-    return measure.Row(f"one row, {name}", f"p50 < {P50_MS} ms" if asked else "", f"p50 {p50:.3f} ms, p99 {p99:.3f} ms",
-                       p50 < P50_MS if asked else None, "python benchmarks/door.py")
+    return measure.Row(
+        f"one row, {name}",
+        f"p50 < {P50_MS} ms" if asked else "",
+        f"p50 {p50:.3f} ms, p99 {p99:.3f} ms",
+        p50 < P50_MS if asked else None,
+        "python benchmarks/door.py",
+    )
 
 
 if __name__ == "__main__":

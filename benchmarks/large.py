@@ -8,8 +8,16 @@ import measure
 N_ROWS = 500_000
 LIMIT_MB = 2_500
 FAMILIES = ("linear", "xgboost")
-STAGES = (("ingest",), ("validate",), ("split",), ("featurize",), *(("tune", family) for family in FAMILIES), ("fit",),
-          ("evaluate",), ("package",))
+STAGES = (
+    ("ingest",),
+    ("validate",),
+    ("split",),
+    ("featurize",),
+    *(("tune", family) for family in FAMILIES),
+    ("fit",),
+    ("evaluate",),
+    ("package",),
+)
 
 
 def main() -> None:
@@ -34,10 +42,16 @@ def main() -> None:
             ran[name] = measure.run(["python", "src/lockstep", *stage], project, env)
             measure.say(f"{name}: {ran[name].seconds:.1f} s, {ran[name].peak_mb:.0f} MB")
     what = f"{given.rows:,} x 20, linear and xgboost"
-    rows = [measure.Row(f"{what}: {name}", "" if name == "lockstep new" else f"< {LIMIT_MB:,} MB",
-                        f"{found.peak_mb:,.0f} MB, {found.seconds:.1f} s",
-                        None if name == "lockstep new" else found.peak_mb < LIMIT_MB, "python benchmarks/large.py")
-            for name, found in ran.items()]
+    rows = [
+        measure.Row(
+            f"{what}: {name}",
+            "" if name == "lockstep new" else f"< {LIMIT_MB:,} MB",
+            f"{found.peak_mb:,.0f} MB, {found.seconds:.1f} s",
+            None if name == "lockstep new" else found.peak_mb < LIMIT_MB,
+            "python benchmarks/large.py",
+        )
+        for name, found in ran.items()
+    ]
     largest = max(ran, key=lambda name: ran[name].peak_mb)
     measure.say(f"the largest is {largest}: {ran[largest].peak_mb:.0f} MB")
     measure.publish("large", rows, write=given.write)

@@ -41,15 +41,25 @@ def fresh(root: Path) -> list[measure.Row]:
     made = measure.run(["make", "--no-print-directory", "env", python], root, env).seconds
     ran = measure.run([*LINE, python], root, env).seconds
     measure.say(f"fresh clone: environment {made:.1f} s, line {ran:.1f} s")
-    return [measure.Row("`make run` on a fresh clone, packages in the installer's cache", f"< {FRESH_S} s",
-                        f"{made + ran:.0f} s: environment {made:.0f}, line {ran:.0f}", made + ran < FRESH_S, COMMAND)]
+    return [
+        measure.Row(
+            "`make run` on a fresh clone, packages in the installer's cache",
+            f"< {FRESH_S} s",
+            f"{made + ran:.0f} s: environment {made:.0f}, line {ran:.0f}",
+            made + ran < FRESH_S,
+            COMMAND,
+        )
+    ]
 
 
 def idle(root: Path) -> list[measure.Row]:
     """Time what people run again and again."""
     env = measure.environment(root / ".venv")
-    asked: Sequence[tuple[str, float, int]] = (("dvc repro", IDLE_S, 5), ("lockstep status", STATUS_S, 7),
-                                               ("lockstep --help", HELP_S, 9))
+    asked: Sequence[tuple[str, float, int]] = (
+        ("dvc repro", IDLE_S, 5),
+        ("lockstep status", STATUS_S, 7),
+        ("lockstep --help", HELP_S, 9),
+    )
     rows = []
     for command, most, n in asked:
         found = measure.median_seconds(n, command.split(), root, env)
@@ -67,9 +77,13 @@ def same_lock(first: Path, second: Path) -> measure.Row:
     found = [digest.of_file(root / "dvc.lock") for root in (first, second)]
     measure.say(f"dvc.lock: {found[0][:12]} and {found[1][:12]}")
     n = len(os.sched_getaffinity(0))
-    return measure.Row(f"`dvc.lock` of two clean clones, {n} threads and 1", "identical",
-                       f"{'identical' if found[0] == found[1] else 'different'}: `{found[0][:12]}`, `{found[1][:12]}`",
-                       found[0] == found[1], COMMAND)
+    return measure.Row(
+        f"`dvc.lock` of two clean clones, {n} threads and 1",
+        "identical",
+        f"{'identical' if found[0] == found[1] else 'different'}: `{found[0][:12]}`, `{found[1][:12]}`",
+        found[0] == found[1],
+        COMMAND,
+    )
 
 
 def fixed_cost(root: Path, n_runs: int) -> measure.Row:
@@ -83,9 +97,13 @@ def fixed_cost(root: Path, n_runs: int) -> measure.Row:
         compare(measure.read_json(root / "reports" / "metrics.json"), json.loads(plain.output.splitlines()[-1]))
         measure.say(f"line {lines[-1]:.1f} s, plain script {plains[-1]:.1f} s")
     line, script = statistics.median(lines), statistics.median(plains)
-    return measure.Row(f"the line over the same computation in one plain script, medians of {n_runs} runs in turns",
-                       f"< {FIXED_S} s", f"{line - script:.0f} s: line {line:.0f}, plain script {script:.0f}",
-                       line - script < FIXED_S, COMMAND)
+    return measure.Row(
+        f"the line over the same computation in one plain script, medians of {n_runs} runs in turns",
+        f"< {FIXED_S} s",
+        f"{line - script:.0f} s: line {line:.0f}, plain script {script:.0f}",
+        line - script < FIXED_S,
+        COMMAND,
+    )
 
 
 def forget(root: Path) -> None:
@@ -116,9 +134,13 @@ def best_reachable(root: Path) -> measure.Row:
     left = drawn.rows["churned"].iloc[answers["row"]].to_numpy() == "yes"
     best = float(roc_auc_score(left, drawn.churn_probability[answers["row"]]))
     found = float(roc_auc_score(left, answers["probability_yes"]))
-    return measure.Row(f"default data, ROC AUC on {len(answers)} test rows: the best reachable less the winner's",
-                       f"<= {BEHIND}", f"{best - found:.4f}: best reachable {best:.4f}, winner {found:.4f}",
-                       best - found <= BEHIND, COMMAND)
+    return measure.Row(
+        f"default data, ROC AUC on {len(answers)} test rows: the best reachable less the winner's",
+        f"<= {BEHIND}",
+        f"{best - found:.4f}: best reachable {best:.4f}, winner {found:.4f}",
+        best - found <= BEHIND,
+        COMMAND,
+    )
 
 
 if __name__ == "__main__":

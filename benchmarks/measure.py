@@ -93,7 +93,7 @@ def median_seconds(n: int, command: Sequence[str], folder: Path, env: Mapping[st
 
 def microseconds(call: Callable[[Any], Any], items: Sequence[Any]) -> list[float]:
     """Return the time that ``call`` takes for each item, after a round over the first tenth."""
-    for item in items[:len(items) // 10]:
+    for item in items[: len(items) // 10]:
         call(item)
     taken = []
     for item in items:
@@ -141,10 +141,16 @@ def say(line: str) -> None:
 
 def publish(section: str, rows: Iterable[Row], *, write: bool) -> None:
     """Print a table, and put it between its markers in docs/benchmarks.md if asked to."""
-    lines = [f"Measured on {datetime.date.today().isoformat()}: {machine()}.", "",
-             "| what | asked | measured | met | note | command |", "|---|---|---|---|---|---|"]
-    lines += [f"| {row.what} | {row.wanted or '-'} | {row.measured} | {_met(row.met)} | {row.note} | `{row.command}` |"
-              for row in rows]
+    lines = [
+        f"Measured on {datetime.date.today().isoformat()}: {machine()}.",
+        "",
+        "| what | asked | measured | met | note | command |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.what} | {row.wanted or '-'} | {row.measured} | {_met(row.met)} | {row.note} | `{row.command}` |"
+        for row in rows
+    ]
     table = "\n".join(lines)
     print(table)
     if write:

@@ -53,9 +53,14 @@ def main() -> None:
 
 def clean(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that keep the contract, by conditions written down once more."""
-    kept = (rows["tenure_months"].between(0, 600) & rows["monthly_charge"].between(0, 500)
-            & ~(rows["total_charges"] < 0) & ~(rows["usage_gb"] < 0) & rows["support_contacts"].between(0, 100)
-            & rows["contract"].isin(["monthly", "one year", "two years"]))
+    kept = (
+        rows["tenure_months"].between(0, 600)
+        & rows["monthly_charge"].between(0, 500)
+        & ~(rows["total_charges"] < 0)
+        & ~(rows["usage_gb"] < 0)
+        & rows["support_contacts"].between(0, 100)
+        & rows["contract"].isin(["monthly", "one year", "two years"])
+    )
     return rows[kept]
 
 
@@ -76,10 +81,20 @@ def learned(parts: Division, contract: Contract, settings: Params) -> Learned:
     plain = Candidate("linear", 0, plugins.load("families", "linear").defaults(len(classes)), (), (), (), True)
     encoding = encoder.fit(train, contract, own.names)
     X, X_test, task = encoding.encode_table(train), encoding.encode_table(test), Task(len(classes), encoding.parts)
-    best, linear = (refit(plugins.load("families", each.family), each, X, y, task, seed=settings.seed,
-                          threads=n_threads()) for each in (winner, plain))
-    return Learned(problem, len(classes), y, y_test, found[winner.family].out_of_fold, best.predict(X_test),
-                   linear.predict(X), linear.predict(X_test))
+    best, linear = (
+        refit(plugins.load("families", each.family), each, X, y, task, seed=settings.seed, threads=n_threads())
+        for each in (winner, plain)
+    )
+    return Learned(
+        problem,
+        len(classes),
+        y,
+        y_test,
+        found[winner.family].out_of_fold,
+        best.predict(X_test),
+        linear.predict(X),
+        linear.predict(X_test),
+    )
 
 
 def candidate(name: str, found: Search) -> Candidate:
@@ -93,11 +108,15 @@ def judged(model: Learned, settings: Params) -> dict[str, float]:
     y, y_test, problem, cost = model.y, model.y_test, model.problem, settings.evaluate.cost
     known = ~np.isnan(model.out_of_fold).any(axis=1)
     constant = problem.trivial(y, model.n_classes)
-    seen = {"": (y[known], model.out_of_fold[known], model.output),
-            "trivial_": (y, np.tile(constant, (len(y), 1)), np.tile(constant, (len(y_test), 1))),
-            "linear_": (y, model.linear_on_train, model.linear_output)}
-    models = {name: Judged(output, problem.decide(output, problem.choose(truth, before, cost)))
-              for name, (truth, before, output) in seen.items()}
+    seen = {
+        "": (y[known], model.out_of_fold[known], model.output),
+        "trivial_": (y, np.tile(constant, (len(y), 1)), np.tile(constant, (len(y_test), 1))),
+        "linear_": (y, model.linear_on_train, model.linear_output),
+    }
+    models = {
+        name: Judged(output, problem.decide(output, problem.choose(truth, before, cost)))
+        for name, (truth, before, output) in seen.items()
+    }
     drawn = resample(len(y_test), settings.evaluate.resamples, seed=settings.seed)
     found: dict[str, float] = score(problem, y_test, models, drawn)
     return found

@@ -14,8 +14,23 @@ import measure
 import pandas as pd
 
 SPLIT = "benchmark_split"
-ADULT = ("age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation", "relationship",
-         "race", "sex", "capital_gain", "capital_loss", "hours_per_week", "native_country", "income")
+ADULT = (
+    "age",
+    "workclass",
+    "fnlwgt",
+    "education",
+    "education_num",
+    "marital_status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "capital_gain",
+    "capital_loss",
+    "hours_per_week",
+    "native_country",
+    "income",
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +75,10 @@ def score(name: str, table: Table, folder: Path, seconds: float) -> list[measure
     winner = next(family for family, entry in board.items() if entry["chosen"])
     n_aside = quarantined(project)
     tried = ", ".join(f"{family} {entry['loss']:.5g} ({entry['n_trials']} trials)" for family, entry in board.items())
-    measure.say(f"{name}: {ran.seconds:.0f} s; {winner} of {tried}; linear beside it: "
-                f"{ {metric: scores[f'linear_{metric}'] for metric in table.asked} }")
+    measure.say(
+        f"{name}: {ran.seconds:.0f} s; {winner} of {tried}; linear beside it: "
+        f"{ {metric: scores[f'linear_{metric}'] for metric in table.asked} }"
+    )
     found = f"{winner}, {scores['n_rows']} rows scored, {n_aside} rows of test quarantined"
     return [_row(name, metric, scores[metric], table.asked[metric], found, met=n_aside == 0) for metric in table.asked]
 
@@ -77,11 +94,22 @@ def build(name: str, table: Table, folder: Path, seconds: float) -> Path:
     rows[SPLIT] = "train"
     rows.loc[test, SPLIT] = "test"
     rows.to_csv(folder / f"{name}.csv", index=False)
-    command = ["lockstep", "new", str(folder / name), "--table", str(folder / f"{name}.csv"), "--target", table.target,
-               "--id", SPLIT, *(["--ignore", ",".join(table.ignored)] if table.ignored else [])]
+    command = [
+        "lockstep",
+        "new",
+        str(folder / name),
+        "--table",
+        str(folder / f"{name}.csv"),
+        "--target",
+        table.target,
+        "--id",
+        SPLIT,
+        *(["--ignore", ",".join(table.ignored)] if table.ignored else []),
+    ]
     measure.run(command, measure.ROOT, measure.environment())
-    measure.change(folder / name, split={"kind": "predefined", "column": SPLIT, "duplicates": "keep"},
-                   tune={"seconds": seconds})
+    measure.change(
+        folder / name, split={"kind": "predefined", "column": SPLIT, "duplicates": "keep"}, tune={"seconds": seconds}
+    )
     return folder / name
 
 
@@ -98,9 +126,14 @@ def quarantined(project: Path) -> int:
 def _row(name: str, metric: str, value: float, wanted: tuple[float, str], found: str, *, met: bool) -> measure.Row:
     loss, (asked, others) = metric in LOSSES, wanted
     shown = f"{value:.4f}" if asked < 10 else f"{value:,.2f}" if asked < 1_000 else f"{value:,.0f}"
-    return measure.Row(f"{name}, {metric}", f"{'<=' if loss else '>='} {asked:,}", shown,
-                       met and (value <= asked if loss else value >= asked), f"python benchmarks/tables.py {name}",
-                       f"{found}{'; others: ' if others else ''}{others}")
+    return measure.Row(
+        f"{name}, {metric}",
+        f"{'<=' if loss else '>='} {asked:,}",
+        shown,
+        met and (value <= asked if loss else value >= asked),
+        f"python benchmarks/tables.py {name}",
+        f"{found}{'; others: ' if others else ''}{others}",
+    )
 
 
 def _csv(path: str) -> Callable[[], pd.DataFrame]:
@@ -111,27 +144,63 @@ def _adult() -> pd.DataFrame:
     """Put both files together; labels of the second end in a dot."""
     parts: Sequence[pd.DataFrame] = [
         pd.read_csv(measure.TABLES / "adult_uci" / name, header=None, names=ADULT, dtype="str", keep_default_na=False)
-        for name in ("adult.data", "adult.test")]
+        for name in ("adult.data", "adult.test")
+    ]
     rows = pd.concat(parts, ignore_index=True)
     return rows.assign(income=rows["income"].str.strip().str.rstrip("."))
 
 
 LOSSES = ("log_loss", "rmse")
 KNOWN = {
-    "telco_churn": Table(_csv("telco_churn/Telco-Customer-Churn.csv"), "Churn", True, {
-        "roc_auc": (0.842, "Optuna-tuned XGBoost 0.8466, FLAML 0.8458, AutoGluon 0.8458, linear 0.8419, "
-                           "HistGradientBoosting 0.8330, XGBoost 0.8172"),
-        "log_loss": (0.420, "Optuna-tuned XGBoost 0.4146, FLAML 0.4156, AutoGluon 0.4161, linear 0.4205, "
-                            "HistGradientBoosting 0.4386, XGBoost 0.4799")}, ("customerID",)),
-    "adult_uci": Table(_adult, "income", True, {
-        "roc_auc": (0.930, "Optuna-tuned XGBoost 0.9325, AutoGluon 0.9309, XGBoost 0.9302, FLAML 0.9296, "
-                           "HistGradientBoosting 0.9296, linear 0.9059")}),
-    "california_housing": Table(_csv("california_housing/housing.csv"), "median_house_value", False, {
-        "rmse": (46_000, "Optuna-tuned XGBoost 44,717, AutoGluon 45,016, FLAML 45,098, HistGradientBoosting 47,753, "
-                         "XGBoost 48,536, linear 70,066")}),
-    "bike_sharing": Table(_csv("bike_sharing/hour.csv"), "cnt", False, {
-        "rmse": (38.5, "AutoGluon 35.64, FLAML 37.41, XGBoost 40.24, HistGradientBoosting 40.87, linear 139.2")},
-        ("instant", "dteday", "casual", "registered")),
+    "telco_churn": Table(
+        _csv("telco_churn/Telco-Customer-Churn.csv"),
+        "Churn",
+        True,
+        {
+            "roc_auc": (
+                0.842,
+                "Optuna-tuned XGBoost 0.8466, FLAML 0.8458, AutoGluon 0.8458, linear 0.8419, "
+                "HistGradientBoosting 0.8330, XGBoost 0.8172",
+            ),
+            "log_loss": (
+                0.420,
+                "Optuna-tuned XGBoost 0.4146, FLAML 0.4156, AutoGluon 0.4161, linear 0.4205, "
+                "HistGradientBoosting 0.4386, XGBoost 0.4799",
+            ),
+        },
+        ("customerID",),
+    ),
+    "adult_uci": Table(
+        _adult,
+        "income",
+        True,
+        {
+            "roc_auc": (
+                0.930,
+                "Optuna-tuned XGBoost 0.9325, AutoGluon 0.9309, XGBoost 0.9302, FLAML 0.9296, "
+                "HistGradientBoosting 0.9296, linear 0.9059",
+            )
+        },
+    ),
+    "california_housing": Table(
+        _csv("california_housing/housing.csv"),
+        "median_house_value",
+        False,
+        {
+            "rmse": (
+                46_000,
+                "Optuna-tuned XGBoost 44,717, AutoGluon 45,016, FLAML 45,098, HistGradientBoosting 47,753, "
+                "XGBoost 48,536, linear 70,066",
+            )
+        },
+    ),
+    "bike_sharing": Table(
+        _csv("bike_sharing/hour.csv"),
+        "cnt",
+        False,
+        {"rmse": (38.5, "AutoGluon 35.64, FLAML 37.41, XGBoost 40.24, HistGradientBoosting 40.87, linear 139.2")},
+        ("instant", "dteday", "casual", "registered"),
+    ),
     "penguins": Table(_csv("penguins/penguins.csv"), "species", True, {"accuracy": (0.94, "")}),
 }
 

@@ -71,8 +71,10 @@ def test_an_extra_file_is_named(sealed, name):
         digest.verify(sealed)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"5", b"{}", b'{"files": null}', b'{"files": [1, 2]}',
-                                     b'{"files": "text"}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"5", b"{}", b'{"files": null}', b'{"files": [1, 2]}', b'{"files": "text"}', b"\xff\xfe"],
+)
 def test_a_broken_manifest_is_refused(sealed, content):
     (sealed / digest.MANIFEST).write_bytes(content)
     with pytest.raises(IntegrityError, match=r"^predictor/manifest\.json is not a manifest"):

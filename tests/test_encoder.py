@@ -9,8 +9,15 @@ import pytest
 from lockstep import encoder
 from lockstep.encoder import MAX_VOCABULARY, Encoder, Part
 
-COLUMNS = {"n": {"kind": "number"}, "b": {"kind": "boolean"}, "c": {"kind": "category"}, "d": {"kind": "date"},
-           "t": {"kind": "text"}, "key": {"kind": "text", "role": "id"}, "when": {"kind": "date", "role": "time"}}
+COLUMNS = {
+    "n": {"kind": "number"},
+    "b": {"kind": "boolean"},
+    "c": {"kind": "category"},
+    "d": {"kind": "date"},
+    "t": {"kind": "text"},
+    "key": {"kind": "text", "role": "id"},
+    "when": {"kind": "date", "role": "time"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +28,12 @@ def contract(contract_of):
 def table(n=None, b=None, c=None, d=None, t=None):
     count = max(len(values) for values in (n, b, c, d, t) if values is not None)
     columns = {"n": (n, "float64"), "b": (b, "float64"), "c": (c, "str"), "d": (d, "datetime64[us]"), "t": (t, "str")}
-    return pd.DataFrame({name: pd.Series([None] * count if values is None else values).astype(kind)
-                         for name, (values, kind) in columns.items()})
+    return pd.DataFrame(
+        {
+            name: pd.Series([None] * count if values is None else values).astype(kind)
+            for name, (values, kind) in columns.items()
+        }
+    )
 
 
 def parts_of(fitted, source):
@@ -80,8 +91,11 @@ def test_a_column_without_any_value_is_encoded_as_missing(contract):
 
 def test_a_date_gives_its_days_and_only_the_parts_that_vary(contract):
     assert parts_of(encoder.fit(table(d=["2024-01-31"] * 3), contract, []), "d") == ["days"]
-    assert parts_of(encoder.fit(table(d=["2023-05-02", "2024-05-02", None]), contract, []), "d") \
-        == ["days", "year", "weekday"]
+    assert parts_of(encoder.fit(table(d=["2023-05-02", "2024-05-02", None]), contract, []), "d") == [
+        "days",
+        "year",
+        "weekday",
+    ]
     every = encoder.fit(table(d=["2023-05-02T10:00", "2024-06-03T11:30"]), contract, [])
     assert parts_of(every, "d") == ["days", "year", "month", "day", "weekday", "hour"]
 
@@ -95,12 +109,18 @@ def test_the_parts_of_a_date_are_those_of_the_calendar(contract):
     assert np.isnan(matrix[2]).all()
 
 
-@pytest.mark.parametrize("moment", [
-    dt.datetime(1, 1, 1, 0, 0, 0, 1), dt.datetime(1600, 2, 29, 3, 4, 5, 678_901),
-    dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
-    dt.datetime(1970, 1, 1), dt.datetime(2255, 6, 5, 23, 47, 34, 740_993), dt.datetime(2891, 11, 13, 17, 1, 1, 333_333),
-    dt.datetime(9999, 12, 31, 23, 59, 59, 999_999),
-])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        dt.datetime(1, 1, 1, 0, 0, 0, 1),
+        dt.datetime(1600, 2, 29, 3, 4, 5, 678_901),
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
+        dt.datetime(1970, 1, 1),
+        dt.datetime(2255, 6, 5, 23, 47, 34, 740_993),
+        dt.datetime(2891, 11, 13, 17, 1, 1, 333_333),
+        dt.datetime(9999, 12, 31, 23, 59, 59, 999_999),
+    ],
+)
 def test_a_moment_near_or_far_is_the_same_number_at_both_doors(contract, moment):
     fitted = encoder.fit(table(d=["2023-05-02T10:00", "2024-06-03T11:30"]), contract, [])
     moments = [moment + dt.timedelta(microseconds=i) for i in range(200)] if moment.year < 9999 else [moment]
@@ -110,8 +130,10 @@ def test_a_moment_near_or_far_is_the_same_number_at_both_doors(contract, moment)
 
 def test_rows_are_encoded_like_the_table_whatever_the_order_of_their_keys(contract):
     fitted = encoder.fit(table(n=[1, 2], c=["a", "b"]).assign(f=1.0), contract, ["f"])
-    rows = [{"f": math.nan, "c": "b", "d": None, "n": 2.0, "b": 0.0, "t": "more", "key": "k"},
-            {"n": None, "b": 1.0, "c": "zz", "d": dt.datetime(2024, 1, 31), "f": -0.0}]
+    rows = [
+        {"f": math.nan, "c": "b", "d": None, "n": 2.0, "b": 0.0, "t": "more", "key": "k"},
+        {"n": None, "b": 1.0, "c": "zz", "d": dt.datetime(2024, 1, 31), "f": -0.0},
+    ]
     frame = table(n=[2, None], b=[0, 1], c=["b", "zz"], d=[None, "2024-01-31"]).assign(f=[np.nan, -0.0])
     assert fitted.encode_rows(rows).tobytes() == fitted.encode_table(frame[frame.columns[::-1]]).tobytes()
     assert fitted.encode_rows(iter(rows)).shape == (2, 5)

@@ -25,8 +25,9 @@ def test_a_caller_that_expects_the_builtin_catches_ours():
 
 
 def test_the_near_match_is_offered_and_the_list_is_sorted():
-    assert expected_one_of("rigde", ["xgboost", "ridge"]) == \
-        "expected one of ['ridge', 'xgboost']. Did you mean 'ridge'?"
+    assert (
+        expected_one_of("rigde", ["xgboost", "ridge"]) == "expected one of ['ridge', 'xgboost']. Did you mean 'ridge'?"
+    )
 
 
 def test_nothing_is_guessed_where_nothing_is_near():

@@ -21,23 +21,72 @@ LAYERS = [
     {"digest", "plugins", "contract", "encoder", "features", "metrics"},
     {"families", "problems", "sources", "steps", "report"},
     {"predictor"},
-    {"service", "monitor", "stages", "tracking", "ledger", "release", "graph", "bentos", "replay", "runner",
-     "repository", "blank"},
+    {
+        "service",
+        "monitor",
+        "stages",
+        "tracking",
+        "ledger",
+        "release",
+        "graph",
+        "bentos",
+        "replay",
+        "runner",
+        "repository",
+        "blank",
+    },
     {"cli", "commands", "new", "__main__", "flows"},
 ]
-SERVES = {"errors", "params", "project", "digest", "contract", "encoder", "features", "plugins", "predictor", "release",
-          "ledger"}
+SERVES = {
+    "errors",
+    "params",
+    "project",
+    "digest",
+    "contract",
+    "encoder",
+    "features",
+    "plugins",
+    "predictor",
+    "release",
+    "ledger",
+}
 ONLY = {"service": SERVES, "monitor": SERVES | {"metrics", "problems", "report"}}
 """Units that see less than their layer allows: never what trains."""
 
-HOMES = {"sklearn": {"families", "steps"}, "optuna": {"families", "steps"}, "great_expectations": {"steps"},
-         "xgboost": {"families"}, "treelite": {"families"}, "mlflow": {"tracking"}, "prefect": {"flows"}}
+HOMES = {
+    "sklearn": {"families", "steps"},
+    "optuna": {"families", "steps"},
+    "great_expectations": {"steps"},
+    "xgboost": {"families"},
+    "treelite": {"families"},
+    "mlflow": {"tracking"},
+    "prefect": {"flows"},
+}
 """The units that may import a package."""
 
-LIGHT = ["lockstep.cli", "lockstep.contract", "lockstep.contract.request", "lockstep.predictor", "lockstep.service.app",
-         "lockstep.runner", "lockstep.project", "lockstep.graph"]
-HEAVY = {"pandas", "sklearn", "great_expectations", "optuna", "mlflow", "prefect", "xgboost", "treelite", "scipy",
-         "dvc", "matplotlib"}
+LIGHT = [
+    "lockstep.cli",
+    "lockstep.contract",
+    "lockstep.contract.request",
+    "lockstep.predictor",
+    "lockstep.service.app",
+    "lockstep.runner",
+    "lockstep.project",
+    "lockstep.graph",
+]
+HEAVY = {
+    "pandas",
+    "sklearn",
+    "great_expectations",
+    "optuna",
+    "mlflow",
+    "prefect",
+    "xgboost",
+    "treelite",
+    "scipy",
+    "dvc",
+    "matplotlib",
+}
 
 
 @cache
@@ -85,21 +134,34 @@ def test_every_module_has_a_place_and_every_place_is_one():
 
 
 def test_no_module_imports_from_a_higher_layer():
-    wrong = [f"{name} imports {other}" for name in modules() for other in sorted(imports(name))
-             if unit(name) and unit(other) and layer(unit(other)) > layer(unit(name))]
+    wrong = [
+        f"{name} imports {other}"
+        for name in modules()
+        for other in sorted(imports(name))
+        if unit(name) and unit(other) and layer(unit(other)) > layer(unit(name))
+    ]
     assert not wrong
 
 
 @pytest.mark.parametrize("seeing", sorted(ONLY))
 def test_what_serves_never_sees_what_trains(seeing):
-    wrong = [f"{name} imports {other}" for name in modules() if unit(name) == seeing for other in sorted(imports(name))
-             if unit(other) not in ONLY[seeing] | {seeing, ""}]
+    wrong = [
+        f"{name} imports {other}"
+        for name in modules()
+        if unit(name) == seeing
+        for other in sorted(imports(name))
+        if unit(other) not in ONLY[seeing] | {seeing, ""}
+    ]
     assert not wrong
 
 
 def test_each_heavy_package_is_imported_only_at_its_home():
-    wrong = [f"{name} imports {other}" for name in modules() for other in sorted(imports(name))
-             if unit(name) not in HOMES.get(other.split(".")[0], {unit(name)})]
+    wrong = [
+        f"{name} imports {other}"
+        for name in modules()
+        for other in sorted(imports(name))
+        if unit(name) not in HOMES.get(other.split(".")[0], {unit(name)})
+    ]
     assert not wrong
 
 
@@ -132,7 +194,13 @@ for name in {names!r}:
         found[name] = sorted(loaded)
 print(json.dumps(found))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(SRC)}, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(SRC)},
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {}

@@ -26,16 +26,18 @@ def scored(draw):
 def test_ranking_metrics_are_those_of_scikit_learn_ties_and_all(drawn):
     positive, score = drawn
     assert metrics.roc_auc(positive, score, one(len(score)))[0] == pytest.approx(sk.roc_auc_score(positive, score))
-    assert metrics.average_precision(positive, score, one(len(score)))[0] \
-        == pytest.approx(sk.average_precision_score(positive, score))
+    assert metrics.average_precision(positive, score, one(len(score)))[0] == pytest.approx(
+        sk.average_precision_score(positive, score)
+    )
 
 
 @given(scored())
 def test_f1_is_that_of_scikit_learn_and_zero_where_there_is_nothing_to_find(drawn):
     positive, score = drawn
     for predicted in (score > 0.3, np.zeros(len(score), bool), np.ones(len(score), bool)):
-        assert metrics.f1(positive, predicted, one(len(score)))[0] \
-            == pytest.approx(sk.f1_score(positive, predicted, zero_division=0))
+        assert metrics.f1(positive, predicted, one(len(score)))[0] == pytest.approx(
+            sk.f1_score(positive, predicted, zero_division=0)
+        )
     nothing = np.zeros(len(score), bool)
     assert metrics.f1(nothing, nothing, one(len(score)))[0] == 0
 
@@ -61,8 +63,10 @@ def test_whole_weights_count_like_repeated_rows():
         pairs = [
             (metrics.mean(y, w), y[repeated].mean()),
             (metrics.roc_auc(positive, score, w), sk.roc_auc_score(positive[repeated], score[repeated])),
-            (metrics.average_precision(positive, score, w),
-             sk.average_precision_score(positive[repeated], score[repeated])),
+            (
+                metrics.average_precision(positive, score, w),
+                sk.average_precision_score(positive[repeated], score[repeated]),
+            ),
             (metrics.f1(positive, predicted, w), sk.f1_score(positive[repeated], predicted[repeated])),
             (metrics.r2(y, y + score, w), sk.r2_score(y[repeated], (y + score)[repeated])),
         ]

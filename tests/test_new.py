@@ -33,8 +33,14 @@ def identity(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     rng = np.random.default_rng(2)
-    rows = pd.DataFrame({"customerID": [f"C-{i}" for i in range(N)], "visits": rng.integers(0, 20, N),
-                         "town": rng.choice(["north", "south"], N), "left": rng.choice(["no", "yes"], N)})
+    rows = pd.DataFrame(
+        {
+            "customerID": [f"C-{i}" for i in range(N)],
+            "visits": rng.integers(0, 20, N),
+            "town": rng.choice(["north", "south"], N),
+            "left": rng.choice(["no", "yes"], N),
+        }
+    )
     rows.to_csv(tmp_path / "shop.csv", index=False)
     return tmp_path / "shop.csv"
 
@@ -55,8 +61,19 @@ def test_a_project_is_written_that_is_whole_committed_and_its_own(shop: Path, tm
     assert git(root, "status", "--porcelain") == ""
     assert git(root, "log", "--format=%an %s") == "Ann Begin a project that predicts left from shop.csv\n"
     known = git(root, "ls-files").splitlines()
-    assert {"params.yaml", "expectations/rows.json", "src/features.py", "data/source.lock", "README.md", "dvc.yaml",
-            ".dvc/config", ".dvcignore", ".gitignore", "src/lockstep/new.py", "src/lockstep/cli.py"} <= set(known)
+    assert {
+        "params.yaml",
+        "expectations/rows.json",
+        "src/features.py",
+        "data/source.lock",
+        "README.md",
+        "dvc.yaml",
+        ".dvc/config",
+        ".dvcignore",
+        ".gitignore",
+        "src/lockstep/new.py",
+        "src/lockstep/cli.py",
+    } <= set(known)
     assert not [name for name in known if name.startswith(("tests/", "docs/", ".venv", "models/")) or ".pyc" in name]
     values = params.load(root)
     assert (values.problem, values.split.kind) == ("binary", "random")
@@ -74,8 +91,14 @@ def test_a_project_is_written_that_is_whole_committed_and_its_own(shop: Path, tm
 def test_the_written_code_finds_its_own_project(shop: Path, tmp_path: Path, without_git: None) -> None:
     new.create(tmp_path / "p", table=shop, target="left")
     script = "from lockstep import project, params; root = project.find(); print(root, params.load(root).problem)"
-    asked = subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "p", capture_output=True, text=True,
-                           check=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "p" / "src")})
+    asked = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path / "p",
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "p" / "src")},
+    )
     assert asked.stdout.strip() == f"{(tmp_path / 'p').resolve()} binary"
 
 
@@ -158,12 +181,15 @@ def test_a_folder_that_holds_something_is_refused_and_left_alone(shop: Path, tmp
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["mine.txt"]
 
 
-@pytest.mark.parametrize(("wishes", "error", "message"), [
-    ({"target": "lef"}, UnknownName, "Did you mean 'left'"),
-    ({"target": "customerID"}, FitError, "at most 100 classes; found 120"),
-    ({"target": "left", "problem": "regression"}, FitError, "must be a number"),
-    ({"target": "left", "names": ["a"]}, SourceError, r"source\.names has 1"),
-])
+@pytest.mark.parametrize(
+    ("wishes", "error", "message"),
+    [
+        ({"target": "lef"}, UnknownName, "Did you mean 'left'"),
+        ({"target": "customerID"}, FitError, "at most 100 classes; found 120"),
+        ({"target": "left", "problem": "regression"}, FitError, "must be a number"),
+        ({"target": "left", "names": ["a"]}, SourceError, r"source\.names has 1"),
+    ],
+)
 def test_what_cannot_be_made_leaves_nothing_behind(
     shop: Path, tmp_path: Path, wishes: dict[str, str], error: type[Exception], message: str
 ) -> None:

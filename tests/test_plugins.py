@@ -38,11 +38,18 @@ def test_a_new_file_is_a_new_name_and_a_leading_underscore_hides_one(own_familie
     assert plugins.load("families", "ours_alone").ANSWER == 42
 
 
-@pytest.mark.parametrize(("axis", "name", "message"), [
-    ("families", "xgbost", r"^params.yaml: no family named 'xgbost'; expected one of \[.*\]\. Did you mean 'xgboost'"),
-    ("problems", "binry", r"^params.yaml: no problem named 'binry'; .* Did you mean 'binary'\?$"),
-    ("problems", "zzz", r"^params.yaml: no problem named 'zzz'; expected one of \['binary', .*'regression'\]\.$"),
-])
+@pytest.mark.parametrize(
+    ("axis", "name", "message"),
+    [
+        (
+            "families",
+            "xgbost",
+            r"^params.yaml: no family named 'xgbost'; expected one of \[.*\]\. Did you mean 'xgboost'",
+        ),
+        ("problems", "binry", r"^params.yaml: no problem named 'binry'; .* Did you mean 'binary'\?$"),
+        ("problems", "zzz", r"^params.yaml: no problem named 'zzz'; expected one of \['binary', .*'regression'\]\.$"),
+    ],
+)
 def test_a_typo_is_answered_with_the_list_and_the_near_match(axis, name, message):
     with pytest.raises(UnknownName, match=message):
         plugins.load(axis, name)
@@ -51,8 +58,11 @@ def test_a_typo_is_answered_with_the_list_and_the_near_match(axis, name, message
 def test_a_missing_package_hurts_only_when_its_plugin_is_chosen(own_families):
     write(own_families, "needs_more", "import a_package_that_nobody_has")
     assert plugins.load("families", "linear")
-    with pytest.raises(ProjectError, match=r"^family 'needs_more' needs the package 'a_package_that_nobody_has', which "
-                                           r"is not installed; .*'linear'"):
+    with pytest.raises(
+        ProjectError,
+        match=r"^family 'needs_more' needs the package 'a_package_that_nobody_has', which "
+        r"is not installed; .*'linear'",
+    ):
         plugins.load("families", "needs_more")
 
 

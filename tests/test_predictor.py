@@ -17,8 +17,12 @@ from lockstep.families import Task, linear
 from lockstep.predictor import Card, largest_difference
 
 SOURCE = "def per_room(price, rooms): return price / rooms\n"
-COLUMNS = {"price": {"kind": "number"}, "rooms": {"kind": "number"}, "city": {"kind": "category"},
-           "built": {"kind": "date"}}
+COLUMNS = {
+    "price": {"kind": "number"},
+    "rooms": {"kind": "number"},
+    "city": {"kind": "category"},
+    "built": {"kind": "date"},
+}
 ROW = {"price": 3.0, "rooms": 0.0, "city": "é", "built": dt.datetime(2024, 1, 31)}
 
 
@@ -31,8 +35,14 @@ def contract(contract_of):
 def rows():
     rng = np.random.default_rng(0)
     built = pd.Series(np.datetime64("2020-01-01", "us") + rng.integers(0, 10**14, 90).astype("timedelta64[us]"))
-    return pd.DataFrame({"price": rng.normal(5, 1, 90), "rooms": rng.integers(0, 4, 90).astype(float),
-                         "city": pd.Series(rng.choice(["é", "b"], 90), dtype="str"), "built": built})
+    return pd.DataFrame(
+        {
+            "price": rng.normal(5, 1, 90),
+            "rooms": rng.integers(0, 4, 90).astype(float),
+            "city": pd.Series(rng.choice(["é", "b"], 90), dtype="str"),
+            "built": built,
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +85,10 @@ def test_saving_twice_gives_one_digest_and_other_content_another(trained, tmp_pa
 
 def test_a_loaded_predictor_saved_again_is_the_same(trained, folder, tmp_path):
     loaded = predictor.load(folder)
-    assert predictor.save(tmp_path / "again", loaded.card, loaded.contract, loaded.encoder, SOURCE,
-                          trained[-1]) == loaded.digest
+    assert (
+        predictor.save(tmp_path / "again", loaded.card, loaded.contract, loaded.encoder, SOURCE, trained[-1])
+        == loaded.digest
+    )
 
 
 def test_an_existing_folder_is_never_overwritten(trained, folder):
@@ -86,10 +98,20 @@ def test_an_existing_folder_is_never_overwritten(trained, folder):
 
 def test_its_files_can_be_read_by_a_person(folder):
     assert sorted(path.name for path in folder.iterdir()) == [
-        "contract.json", "encoder.json", "features.py", "linear.npz", "manifest.json", "predictor.json"]
+        "contract.json",
+        "encoder.json",
+        "features.py",
+        "linear.npz",
+        "manifest.json",
+        "predictor.json",
+    ]
     assert json.loads((folder / "predictor.json").read_text("utf-8")) == {
-        "problem": "binary", "family": "linear", "classes": ["no", "yes"], "decision": {"threshold": 0.25},
-        "settings": {"strength": 0.1}}
+        "problem": "binary",
+        "family": "linear",
+        "classes": ["no", "yes"],
+        "decision": {"threshold": 0.25},
+        "settings": {"strength": 0.1},
+    }
     assert "é" in (folder / "encoder.json").read_text("utf-8")
 
 
@@ -177,8 +199,9 @@ print(answers.values[0], answers.output[0, 1].hex(), sorted(heavy))
 def test_the_largest_difference_of_two_engines_is_over_all_rows_and_outputs():
     parts = (Part("a", "a", "number"),)
     X = np.linspace(-1, 1, 50).reshape(-1, 1)
-    one, two = (linear.fit(X, slope * X[:, 0], Task(0, parts), linear.defaults(0), seed=1, threads=1)
-                for slope in (1, 3))
+    one, two = (
+        linear.fit(X, slope * X[:, 0], Task(0, parts), linear.defaults(0), seed=1, threads=1) for slope in (1, 3)
+    )
     assert largest_difference(one, one, X) == 0
     assert largest_difference(one, two, X) == pytest.approx(2, abs=0.01)
     assert largest_difference(one, two, X[:0]) == 0

@@ -65,14 +65,24 @@ def test_a_package_is_recorded_and_the_first_goes_live(root: Path, packaged: Rel
     assert record["release"] == packaged.digest
     assert record["predictor"] == digest.of_file(root / "models" / "predictor" / "manifest.json")
     assert record["contract"] == digest.of_file(root / contracts.FILE)
-    assert release.live(root) == {"release": packaged.digest, "bento": packaged.tag, "model": packaged.predictor,
-                                  "manifest": packaged.manifest}
+    assert release.live(root) == {
+        "release": packaged.digest,
+        "bento": packaged.tag,
+        "model": packaged.predictor,
+        "manifest": packaged.manifest,
+    }
     assert release.live_folder(root) == packaged.folder == root / ".lockstep" / "releases" / packaged.digest
 
 
 def test_a_release_is_sealed_and_read_only(packaged: Release) -> None:
     assert {path.name for path in packaged.folder.iterdir()} == {
-        "manifest.json", "identity.json", "predictor", "contract.json", "schema.json", "golden.json"}
+        "manifest.json",
+        "identity.json",
+        "predictor",
+        "contract.json",
+        "schema.json",
+        "golden.json",
+    }
     files = [path for path in packaged.folder.rglob("*") if path.is_file()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o444}
     assert digest.verify(packaged.folder) == packaged.manifest
@@ -90,8 +100,11 @@ def test_an_image_of_the_bento_gets_the_locked_versions(packaged: Release) -> No
 
 
 def test_an_equal_digest_is_the_same_bento_and_nothing_is_made_again(root: Path, packaged: Release) -> None:
-    files = [packaged.folder / "manifest.json", stored("bentos", packaged) / "bento.yaml",
-             stored("models", packaged) / "model.yaml"]
+    files = [
+        packaged.folder / "manifest.json",
+        stored("bentos", packaged) / "bento.yaml",
+        stored("models", packaged) / "model.yaml",
+    ]
     before = [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
     assert release.build(root) == packaged
     assert [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files] == before
@@ -104,8 +117,13 @@ def test_two_projects_alike_make_the_same_release(packaged: Release, tmp_path: P
 
 @pytest.mark.parametrize(
     ("kind", "file"),
-    [("models", "release/schema.json"), ("models", "model.yaml"), ("bentos", "src/lockstep/encoder.py"),
-     ("bentos", "src/release.json"), ("bentos", "bento.yaml")],
+    [
+        ("models", "release/schema.json"),
+        ("models", "model.yaml"),
+        ("bentos", "src/lockstep/encoder.py"),
+        ("bentos", "src/release.json"),
+        ("bentos", "bento.yaml"),
+    ],
 )
 def test_what_is_broken_in_the_store_is_made_again(root: Path, packaged: Release, kind: str, file: str) -> None:
     path = stored(kind, packaged) / file
@@ -178,10 +196,13 @@ def test_a_changed_predictor_is_refused(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
-    [("name: churn", "name: lockstep", "name 'lockstep' is also a module"),
-     ("    - numpy", "    - nosuchpackage", "names 'nosuchpackage', which requirements.lock does not pin"),
-     ("name: churn", "name: My Churn", "name must be lower-case letters.*got 'My Churn'"),
-     ("name: churn", "", "must be YAML with a 'name'"), ("name: churn", "name: [", "must be YAML with a 'name'")],
+    [
+        ("name: churn", "name: lockstep", "name 'lockstep' is also a module"),
+        ("    - numpy", "    - nosuchpackage", "names 'nosuchpackage', which requirements.lock does not pin"),
+        ("name: churn", "name: My Churn", "name must be lower-case letters.*got 'My Churn'"),
+        ("name: churn", "", "must be YAML with a 'name'"),
+        ("name: churn", "name: [", "must be YAML with a 'name'"),
+    ],
 )
 def test_a_bentofile_that_cannot_work_is_refused(project: Path, old: str, new: str, complaint: str) -> None:
     file = project / "bentofile.yaml"
@@ -261,8 +282,10 @@ def test_rows_as_requests_read_back_to_what_the_table_holds(problem: str, tmp_pa
 
 
 def test_a_bento_that_does_not_exist_is_reported_with_its_last_line() -> None:
-    with (pytest.raises(ReleaseError, match=r"`bentoml serve churn:absent` ended with status 1: .*churn:absent"),
-          replay.serving("churn:absent")):
+    with (
+        pytest.raises(ReleaseError, match=r"`bentoml serve churn:absent` ended with status 1: .*churn:absent"),
+        replay.serving("churn:absent"),
+    ):
         pass
 
 
@@ -270,15 +293,19 @@ def test_a_worker_that_cannot_start_is_reported_at_once(tmp_path: Path, monkeypa
     broken = "\nimport sys\nif 'worker' in sys.argv[0]:\n    raise OSError('not here')\n"
     monkeypatch.setattr(small_project, "FEATURES", small_project.FEATURES + broken)
     built = release.build(small_project.make(tmp_path, family="linear"))
-    with (pytest.raises(ReleaseError, match=r"did not start: .*FeatureError: src/features.py .*OSError: not here"),
-          replay.serving(built.tag)):
+    with (
+        pytest.raises(ReleaseError, match=r"did not start: .*FeatureError: src/features.py .*OSError: not here"),
+        replay.serving(built.tag),
+    ):
         pass
     assert children() == []
 
 
 def test_a_service_that_is_not_ready_in_time_is_ended(packaged: Release) -> None:
-    with (pytest.raises(ReleaseError, match=r"was not ready within 0.5 s"),
-          replay.serving(packaged.tag, ready_within_s=0.5)):
+    with (
+        pytest.raises(ReleaseError, match=r"was not ready within 0.5 s"),
+        replay.serving(packaged.tag, ready_within_s=0.5),
+    ):
         pass
     assert children() == []
 
@@ -317,8 +344,10 @@ with replay.serving({packaged.tag!r}):
 
 def test_a_row_that_the_service_refuses_is_named(packaged: Release) -> None:
     rows: list[dict[str, Any]] = [{"low": 1.0}, {"low": "1"}]
-    with (pytest.raises(ReleaseError, match=r"refused test row 7: 'low' must be a number; found '1'"),
-          replay.serving(packaged.tag) as port):
+    with (
+        pytest.raises(ReleaseError, match=r"refused test row 7: 'low' must be a number; found '1'"),
+        replay.serving(packaged.tag) as port,
+    ):
         replay.compare(port, replay.Sample([5, 7], rows, [{}, {}]))
 
 

@@ -18,11 +18,23 @@ TELEMETRY_OFF = {
     "SCARF_NO_ANALYTICS": "true",
 }
 
-PTH = """import os, sys; exec("try: here = os.getcwd()\\nexcept OSError: here = '/'\\n\
-while here != os.path.dirname(here) and not (os.path.isfile(here + '/dvc.yaml') and os.path.isfile(here + '/src/lockstep/activate.py')): here = os.path.dirname(here)\\n\
-file = here + '/src/lockstep/activate.py'\\n\
-if os.path.isfile(file): names = {'__name__': 'activate'}; exec(compile(open(file).read(), file, 'exec'), names); names['activate'](here)", {"os": os, "sys": sys})
+LOOK_UP = """
+try:
+    here = os.getcwd()
+except OSError:
+    here = "/"
+while here != os.path.dirname(here):
+    file = os.path.join(here, "src", "lockstep", "activate.py")
+    if os.path.isfile(file) and os.path.isfile(os.path.join(here, "dvc.yaml")):
+        names = {"__name__": "activate"}
+        with open(file) as source:
+            exec(compile(source.read(), file, "exec"), names)
+        names["activate"](here)
+        break
+    here = os.path.dirname(here)
 """
+PTH = f"import os; exec({LOOK_UP!r}, {{'os': os}})\n"
+"""One line, as ``site`` wants it."""
 
 COMMAND = """#!{python}
 import os, sys

@@ -45,8 +45,10 @@ def settings(root: Path) -> dict[str, Any]:
     if not re.fullmatch(NAME, name):
         raise ReleaseError(f"{FILE}: name must be lower-case letters, digits, -, _ or ., at most 46; got {name!r}.")
     if name.isidentifier() and importlib.util.find_spec(name) is not None:
-        raise ReleaseError(f"{FILE}: name {name!r} is also a module, which BentoML would import instead of the bento; "
-                           "choose another name.")
+        raise ReleaseError(
+            f"{FILE}: name {name!r} is also a module, which BentoML would import instead of the bento; "
+            "choose another name."
+        )
     return dict(values)
 
 
@@ -58,8 +60,7 @@ def home(root: Path) -> Path:
 def exists(root: Path, tag: str) -> bool:
     """Say whether the store holds the bento and its model; looks at files alone."""
     place = tag.replace(":", "/")
-    return all((home(root) / file).is_file()
-               for file in (f"bentos/{place}/bento.yaml", f"models/{place}/model.yaml"))
+    return all((home(root) / file).is_file() for file in (f"bentos/{place}/bento.yaml", f"models/{place}/model.yaml"))
 
 
 def put(root: Path, folder: Path, pointer: Pointer, code: str) -> None:
@@ -70,7 +71,7 @@ def put(root: Path, folder: Path, pointer: Pointer, code: str) -> None:
     bentoml = _bentoml(root)
     if not _model_is_intact(bentoml, pointer):
         _remove(root, "models", pointer.bento)
-        with bentoml.models.create(pointer.bento, labels={"predictor": pointer.model[:released.SHORT]}) as model:
+        with bentoml.models.create(pointer.bento, labels={"predictor": pointer.model[: released.SHORT]}) as model:
             shutil.copytree(folder, Path(model.path) / released.MODEL_FOLDER)
     if not _bento_is_intact(bentoml, pointer, code):
         _remove(root, "bentos", pointer.bento)
@@ -107,14 +108,19 @@ def _pinned(root: Path, packages: Iterable[str]) -> list[str]:
 
     locked, found, left = project.locked(root), set[str](), {"bentoml", *packages}
     for name in sorted(left - locked.keys()):
-        raise ReleaseError(f"{FILE}: python.packages names {name!r}, which requirements.lock does not pin; add it to "
-                           "pyproject.toml and run `make lock`.")
+        raise ReleaseError(
+            f"{FILE}: python.packages names {name!r}, which requirements.lock does not pin; add it to "
+            "pyproject.toml and run `make lock`."
+        )
     while left:
         name = left.pop()
         found.add(name)
         needs = [Requirement(text) for text in importlib.metadata.requires(name) or []]
-        names = {need.name.lower().replace("_", "-").replace(".", "-") for need in needs
-                 if not need.marker or need.marker.evaluate({"extra": ""})}
+        names = {
+            need.name.lower().replace("_", "-").replace(".", "-")
+            for need in needs
+            if not need.marker or need.marker.evaluate({"extra": ""})
+        }
         left |= (names & locked.keys()) - found
     return [f"{name}=={locked[name]}" for name in sorted(found)]
 

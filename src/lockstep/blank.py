@@ -175,8 +175,14 @@ def params(suggestion: Suggestion, source: Mapping[str, Any]) -> str:
     """Return ``params.yaml``."""
     block = "".join(f"  {key}: {_scalar(value)}\n" for key, value in source.items())
     metric = METRIC.get(suggestion.problem, "accuracy: 0.8")
-    return PARAMS.format(problem=suggestion.problem, source=block, split=suggestion.split, folds=suggestion.folds,
-                         max_quarantine=suggestion.max_quarantine, metric=metric)
+    return PARAMS.format(
+        problem=suggestion.problem,
+        source=block,
+        split=suggestion.split,
+        folds=suggestion.folds,
+        max_quarantine=suggestion.max_quarantine,
+        metric=metric,
+    )
 
 
 def features(suggestion: Suggestion) -> str:
@@ -192,8 +198,9 @@ def features(suggestion: Suggestion) -> str:
 def readme(name: str, target: str, table: str, n_rows: int, suggestion: Suggestion) -> str:
     """Return ``README.md``."""
     decisions = "\n".join(f"| `{d.column}` | {d.decision} | {d.why.replace('|', '/')} |" for d in suggestion.decisions)
-    return README.format(name=name, target=target, table=table, n_rows=n_rows, problem=suggestion.problem,
-                         decisions=decisions)
+    return README.format(
+        name=name, target=target, table=table, n_rows=n_rows, problem=suggestion.problem, decisions=decisions
+    )
 
 
 def bento_name(folder: str) -> str:

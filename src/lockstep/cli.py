@@ -8,8 +8,13 @@ import typer
 
 from lockstep.errors import LockstepError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="A table, from its source to a watched prediction service, as one reproducible graph.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="A table, from its source to a watched prediction service, as one reproducible graph.",
+)
 contract_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The contract, expectations/rows.json.")
 app.add_typer(contract_app, name="contract")
 
@@ -45,13 +50,26 @@ def new(
     id: Annotated[str | None, typer.Option("--id", help="The column that identifies a row.")] = None,
     names: Annotated[str, typer.Option(help="Column names, for a table without a header: A,B,C.")] = "",
     separator: Annotated[str | None, typer.Option(help="What parts cells in a text file.")] = None,
-    header: Annotated[bool | None, typer.Option("--header/--no-header", help="Whether the first line names columns.")] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Whether the first line names columns.")
+    ] = None,
 ) -> None:
     """Look at a table and write a project for it, ready to run."""
     from lockstep import new as scaffold
 
-    report = scaffold.create(folder, table=table, target=target, problem=problem, ignore=_split(ignore), time=time,
-                             group=group, id=id, names=_split(names), separator=separator, header=header)
+    report = scaffold.create(
+        folder,
+        table=table,
+        target=target,
+        problem=problem,
+        ignore=_split(ignore),
+        time=time,
+        group=group,
+        id=id,
+        names=_split(names),
+        separator=separator,
+        header=header,
+    )
     print(scaffold.describe(report))
 
 

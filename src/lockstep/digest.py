@@ -58,8 +58,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -72,8 +72,9 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 def seal(folder: Path) -> str:
     """Write ``manifest.json``, the digest of every file below ``folder``; return the manifest's own digest."""
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*")
-                   if path.is_file() and path != folder / MANIFEST)
+    names = sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST
+    )
     content = dump_json({"files": {name: of_file(folder / name) for name in names}}).encode()
     (folder / MANIFEST).write_bytes(content)
     return of_bytes(content)
@@ -112,5 +113,7 @@ def _verify_files(folder: Path, listed: Mapping[str, str]) -> None:
         raise IntegrityError(f"{name} {state} {folder.name}/; take it up again with `dvc checkout`.")
     for name, digest in listed.items():
         if of_file(folder / name) != digest:
-            raise IntegrityError(f"{folder.name}/{name} was changed: its bytes are not those recorded in {MANIFEST}; "
-                                 "remove it and run `dvc checkout`, or `dvc repro`.")
+            raise IntegrityError(
+                f"{folder.name}/{name} was changed: its bytes are not those recorded in {MANIFEST}; "
+                "remove it and run `dvc checkout`, or `dvc repro`."
+            )

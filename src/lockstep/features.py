@@ -92,7 +92,8 @@ class Features:
                 i = differs[0]
                 raise FeatureError(
                     f"{FILE}: {name!r} must give each row the same value alone as in the table; row {taken[i]} gives "
-                    f"{together[i]} in the table and {apart[name][i]} {where}. Does it look at its neighbours?")
+                    f"{together[i]} in the table and {apart[name][i]} {where}. Does it look at its neighbours?"
+                )
 
     def _compute(self, values: Mapping[str, Array], n_rows: int) -> dict[str, Array]:
         computed = {}
@@ -104,8 +105,9 @@ class Features:
             except Exception as error:  # the project's own code may raise anything; name it
                 raise FeatureError(f"{FILE}: {feature.name!r} failed: {type(error).__name__}: {error}") from error
             if result.shape != (n_rows,):
-                raise FeatureError(f"{FILE}: {feature.name!r} must return one number a row, shape ({n_rows},); "
-                                   f"got {result.shape}.")
+                raise FeatureError(
+                    f"{FILE}: {feature.name!r} must return one number a row, shape ({n_rows},); got {result.shape}."
+                )
             computed[feature.name] = np.where(np.isfinite(result), result, np.nan)
         return computed
 
@@ -123,9 +125,17 @@ def load(source: str, contract: Contract) -> Features:
         exec(compile(source, FILE, "exec"), module.__dict__)
     except Exception as error:  # the project's own code may raise anything; name it
         raise FeatureError(f"{FILE} does not run: {type(error).__name__}: {error}") from error
-    found = [_feature(name, value, contract) for name, value in vars(module).items()
-             if inspect.isfunction(value) and value.__code__.co_filename == FILE and not name.startswith("_")]
+    found = [_feature(name, value, contract) for name, value in vars(module).items() if _is_public(name, value)]
     return Features(tuple(found), {name: column.kind for name, column in contract.columns.items()})
+
+
+def _is_public(name: str, value: Any) -> bool:
+    """Say whether a name of the file is a feature: a function written there, its name without an underscore."""
+    written = inspect.unwrap(value) if callable(value) else value
+    own = inspect.isfunction(written) and written.__code__.co_filename == FILE and not name.startswith("_")
+    if own and not inspect.isfunction(value):
+        raise FeatureError(f"{FILE}: {name!r} must be a plain function; it is wrapped as a {type(value).__name__}.")
+    return own
 
 
 def _feature(name: str, function: Callable[..., Array], contract: Contract) -> Feature:
@@ -134,8 +144,9 @@ def _feature(name: str, function: Callable[..., Array], contract: Contract) -> F
     columns = tuple(inspect.signature(function).parameters)
     for column in columns:
         if column not in contract.inputs:
-            raise FeatureError(f"{FILE}: {name!r} asks for {column!r}, which is no input; "
-                               f"{expected_one_of(column, contract.inputs)}")
+            raise FeatureError(
+                f"{FILE}: {name!r} asks for {column!r}, which is no input; {expected_one_of(column, contract.inputs)}"
+            )
     if not columns:
         raise FeatureError(f"{FILE}: {name!r} must take at least one column; a leading underscore hides a helper.")
     return Feature(name, columns, function)
@@ -143,7 +154,7 @@ def _feature(name: str, function: Callable[..., Array], contract: Contract) -> F
 
 def _column(values: "pd.Series") -> Array:
     if values.dtype.kind in "fM":
-        return values.to_numpy(copy=True)
+        return np.array(values.to_numpy())
     return np.array([None if value != value else value for value in values.to_numpy(dtype=object)], dtype=object)
 
 

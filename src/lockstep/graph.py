@@ -47,8 +47,11 @@ def load(root: Path) -> list[Stage]:
         ``dvc.yaml`` or ``params.yaml`` is broken, or asks for a key that is not there.
     """
     values = _read_yaml(root / "params.yaml")
-    stages = [stage for name, block in _read_yaml(root / "dvc.yaml").get("stages", {}).items()
-              for stage in _expand(name, block, values)]
+    stages = [
+        stage
+        for name, block in _read_yaml(root / "dvc.yaml").get("stages", {}).items()
+        for stage in _expand(name, block, values)
+    ]
     return list(_ordered(stages))
 
 
@@ -112,7 +115,7 @@ def _expand(name: str, block: Mapping[str, Any], values: Mapping[str, Any]) -> I
     if not matrix:
         yield _stage(name, block, values)
         return
-    (key, wanted), = matrix.items()
+    ((key, wanted),) = matrix.items()
     items = _value(values, wanted[2:-1]) if isinstance(wanted, str) else wanted
     if not isinstance(items, list):
         raise ParamsError(f"params.yaml: {wanted[2:-1]} must be a list; dvc.yaml makes a stage of each.")
@@ -124,8 +127,13 @@ def _stage(name: str, block: Mapping[str, Any], values: Mapping[str, Any]) -> St
     def paths(key: str) -> tuple[str, ...]:
         return tuple(_fill(next(iter(item)) if isinstance(item, dict) else item, values) for item in block.get(key, []))
 
-    return Stage(name, _fill(block["cmd"], values), paths("deps"), (*paths("outs"), *paths("metrics")),
-                 tuple(block.get("params", [])))
+    return Stage(
+        name,
+        _fill(block["cmd"], values),
+        paths("deps"),
+        (*paths("outs"), *paths("metrics")),
+        tuple(block.get("params", [])),
+    )
 
 
 def _fill(text: str, values: Mapping[str, Any]) -> str:
@@ -147,8 +155,14 @@ def _ordered(stages: list[Stage]) -> Iterator[Stage]:
     left = list(stages)
     while left:
         outs = {out for stage in left for out in stage.outs}
-        ready = next((stage for stage in left
-                      if not any(_within(out, dep) or _within(dep, out) for dep in stage.deps for out in outs - made)), None)
+        ready = next(
+            (
+                stage
+                for stage in left
+                if not any(_within(out, dep) or _within(dep, out) for dep in stage.deps for out in outs - made)
+            ),
+            None,
+        )
         if ready is None:
             raise ProjectError(f"dvc.yaml has a cycle among {[stage.name for stage in left]}.")
         left.remove(ready)

@@ -1,7 +1,7 @@
 """Write a project for somebody's own table: this tree, with its own parameters, contract, features and README."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,18 @@ from lockstep.steps import lock
 from lockstep.steps.suggest import Suggestion, suggest
 
 ORIGIN = Path(__file__).resolve().parents[2]
-COPIED = ("src/lockstep", "flows", "Makefile", "pyproject.toml", "requirements.lock", "dvc.yaml", "bentofile.yaml",
-          ".gitignore", ".dvcignore", ".dvc/plots")
+COPIED = (
+    "src/lockstep",
+    "flows",
+    "Makefile",
+    "pyproject.toml",
+    "requirements.lock",
+    "dvc.yaml",
+    "bentofile.yaml",
+    ".gitignore",
+    ".dvcignore",
+    ".dvc/plots",
+)
 """What a new project takes from this one, where it is there."""
 
 
@@ -29,9 +39,20 @@ class Report:
     notes: tuple[str, ...]
 
 
-def create(folder: Path, *, table: Path, target: str, problem: str | None = None, ignore: Sequence[str] = (),
-           time: str | None = None, group: str | None = None, id: str | None = None, names: Sequence[str] = (),
-           separator: str | None = None, header: bool | None = None) -> Report:
+def create(
+    folder: Path,
+    *,
+    table: Path,
+    target: str,
+    problem: str | None = None,
+    ignore: Sequence[str] = (),
+    time: str | None = None,
+    group: str | None = None,
+    id: str | None = None,
+    names: Sequence[str] = (),
+    separator: str | None = None,
+    header: bool | None = None,
+) -> Report:
     """Look at ``table`` and write a project for it into ``folder``, ready to run.
 
     Nothing is left behind where it fails.
@@ -68,8 +89,14 @@ def describe(report: Report) -> str:
     lines += [f"note: {note}" for note in report.notes]
     here = Path.cwd()
     folder = report.folder.relative_to(here) if report.folder.is_relative_to(here) else report.folder
-    return "\n".join([*lines, "", f"next: cd {folder} && make run",
-                      "and review expectations/rows.json, which was suggested from the table"])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"next: cd {folder} && make run",
+            "and review expectations/rows.json, which was suggested from the table",
+        ]
+    )
 
 
 def _check_folder(folder: Path, table: Path) -> None:
@@ -77,25 +104,36 @@ def _check_folder(folder: Path, table: Path) -> None:
         raise ProjectError(f"{folder} must be a folder, or not exist; it is a file. Name another.")
     inside = sorted(path for path in folder.rglob("*") if path.is_file() and path != table) if folder.exists() else []
     if inside:
-        raise ProjectError(f"{folder} must be empty, but for the table, or not exist; it holds "
-                           f"{inside[0].relative_to(folder)}. Name another.")
+        raise ProjectError(
+            f"{folder} must be empty, but for the table, or not exist; it holds "
+            f"{inside[0].relative_to(folder)}. Name another."
+        )
 
 
-def _write(folder: Path, table: Path, target: str, settings: file.Settings, found: Suggestion,
-           n_rows: int) -> list[str]:
+def _write(
+    folder: Path, table: Path, target: str, settings: file.Settings, found: Suggestion, n_rows: int
+) -> list[str]:
     """Write everything; return what there is to say."""
     folder.mkdir(parents=True, exist_ok=True)
     said = repository.begin(folder)
     _copy_tree(folder)
     name = blank.bento_name(folder.name)
     source = {"kind": "file", **settings.model_dump(exclude_defaults=True), "path": settings.path}
-    own = {params.FILE: blank.params(found, source), contract.FILE: found.contract,
-           "src/features.py": blank.features(found),
-           "tests/test_project.py": blank.TEST, "README.md": blank.readme(folder.name, target, table.name, n_rows, found)}
+    own = {
+        params.FILE: blank.params(found, source),
+        contract.FILE: found.contract,
+        "src/features.py": blank.features(found),
+        "tests/test_project.py": blank.TEST,
+        "README.md": blank.readme(folder.name, target, table.name, n_rows, found),
+    }
     for path, text in own.items():
         digest.write_atomic(folder / path, text)
-    for path, edit in {"bentofile.yaml": lambda text: blank.bentofile(text, name), "Makefile": blank.makefile,
-                       "dvc.yaml": lambda text: blank.graph(text, found.problem)}.items():
+    edits: dict[str, Callable[[str], str]] = {
+        "bentofile.yaml": lambda text: blank.bentofile(text, name),
+        "Makefile": blank.makefile,
+        "dvc.yaml": lambda text: blank.graph(text, found.problem),
+    }
+    for path, edit in edits.items():
         digest.write_atomic(folder / path, edit((folder / path).read_text("utf-8")))
     inside = table.is_relative_to(folder)
     if inside:
@@ -104,8 +142,11 @@ def _write(folder: Path, table: Path, target: str, settings: file.Settings, foun
     lock.write(folder, params.load(folder))
     failed = repository.commit(folder, f"Begin a project that predicts {target} from {table.name}")
     texts = ["only texts are there to learn from: src/features.py holds simple features of them to begin with"]
-    place = ("the table lies in the project and is ignored by git; `dvc add` it if it should travel with it" if inside
-             else f"the table stays where it is, {table}; data/source.lock holds its digest")
+    place = (
+        "the table lies in the project and is ignored by git; `dvc add` it if it should travel with it"
+        if inside
+        else f"the table stays where it is, {table}; data/source.lock holds its digest"
+    )
     return [*(texts if not found.n_inputs else []), *([said] if said else []), *([failed] if failed else []), place]
 
 

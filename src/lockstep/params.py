@@ -54,8 +54,9 @@ class Split(Block):
         if (self.column is not None) != (self.kind == "predefined"):
             raise ValueError("split.column must be given for kind 'predefined', and for no other")
         if self.test + self.holdout >= 1:
-            raise ValueError("split.test + split.holdout must leave rows to train on; "
-                             f"got {self.test + self.holdout:g}")
+            raise ValueError(
+                f"split.test + split.holdout must leave rows to train on; got {self.test + self.holdout:g}"
+            )
         return self
 
 
@@ -180,8 +181,10 @@ def refuse_passwords(values: Any) -> None:
     """
     for value in _texts(values):
         if value != _without_passwords(value):
-            raise ValueError("source holds a URL with a password, which would be written to dvc.lock; "
-                             "put it into an environment variable and name that instead")
+            raise ValueError(
+                "source holds a URL with a password, which would be written to dvc.lock; "
+                "put it into an environment variable and name that instead"
+            )
 
 
 def _without_passwords(text: str) -> str:
@@ -231,8 +234,12 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
 
 
 def _bound(kind: str, context: dict[str, Any]) -> str:
-    words = {"greater_than_equal": ("at least", "ge"), "greater_than": ("greater than", "gt"),
-             "less_than_equal": ("at most", "le"), "less_than": ("less than", "lt")}
+    words = {
+        "greater_than_equal": ("at least", "ge"),
+        "greater_than": ("greater than", "gt"),
+        "less_than_equal": ("at most", "le"),
+        "less_than": ("less than", "lt"),
+    }
     word, key = words[kind]
     return f"{word} {context[key]:.15g}"
 

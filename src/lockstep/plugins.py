@@ -18,8 +18,11 @@ def names(axis: str) -> list[str]:
 
 def check(params: Params) -> None:
     """Refuse a name that no plugin has, before anything is run; errors as in :func:`load`."""
-    named = [("problems", params.problem), ("sources", params.source["kind"]),
-             *(("families", family) for family in params.families)]
+    named = [
+        ("problems", params.problem),
+        ("sources", params.source["kind"]),
+        *(("families", family) for family in params.families),
+    ]
     for axis, name in named:
         _check_name(axis, name)
 
@@ -40,8 +43,10 @@ def load(axis: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("lockstep"):
             raise
-        raise ProjectError(f"{KINDS[axis]} {name!r} needs the package {error.name!r}, which is not installed; "
-                           f"add it to requirements.lock, or choose among {[n for n in known if n != name]}.") from error
+        raise ProjectError(
+            f"{KINDS[axis]} {name!r} needs the package {error.name!r}, which is not installed; "
+            f"add it to requirements.lock, or choose among {[n for n in known if n != name]}."
+        ) from error
 
 
 def _check_name(axis: str, name: str) -> list[str]:

@@ -22,8 +22,10 @@ def find(start: Path | None = None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "dvc.yaml").is_file() and (folder / "src" / "lockstep").is_dir():
             return folder
-    raise ProjectError(f"{start} is not inside a project (a folder with dvc.yaml and src/lockstep); "
-                       "go into one, or make one with `lockstep new`.")
+    raise ProjectError(
+        f"{start} is not inside a project (a folder with dvc.yaml and src/lockstep); "
+        "go into one, or make one with `lockstep new`."
+    )
 
 
 def state(root: Path) -> Path:
@@ -43,16 +45,21 @@ def check_environment(root: Path) -> None:
     """
     wrong = differences(root)
     if wrong:
-        raise ProjectError(f"the Python at {sys.prefix} is not this project's environment: {wrong[0]}"
-                           f"{f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''}. Run `make env`, then "
-                           "`source .venv/bin/activate`.")
+        raise ProjectError(
+            f"the Python at {sys.prefix} is not this project's environment: {wrong[0]}"
+            f"{f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''}. Run `make env`, then "
+            "`source .venv/bin/activate`."
+        )
 
 
 def differences(root: Path) -> list[str]:
     """Return a line for each locked package that is absent or of another version."""
     installed = {_normal(name): version for name, version in _installed()}
-    return [f"{name} must be {version}; found {installed.get(name, 'none')}"
-            for name, version in locked(root).items() if installed.get(name) != version]
+    return [
+        f"{name} must be {version}; found {installed.get(name, 'none')}"
+        for name, version in locked(root).items()
+        if installed.get(name) != version
+    ]
 
 
 def locked(root: Path) -> dict[str, str]:

@@ -22,8 +22,14 @@ from lockstep.stages.files import read_json, write_json
 
 RECORD = "models/bento.json"
 N_GOLDEN = 50
-PARTS = {"name": "another name in bentofile.yaml", "predictor": "another predictor", "contract": "another contract",
-         "code": "other service code", "lock": "another requirements.lock", "bentofile": "another bentofile.yaml"}
+PARTS = {
+    "name": "another name in bentofile.yaml",
+    "predictor": "another predictor",
+    "contract": "another contract",
+    "code": "other service code",
+    "lock": "another requirements.lock",
+    "bentofile": "another bentofile.yaml",
+}
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,10 @@ def find(root: Path, wanted: str) -> Release:
     start = wanted.rpartition(":")[2]
     meant = [folder for folder in known if start and folder.name.startswith(start)]
     if len(meant) != 1:
-        raise ReleaseError(f"{wanted!r} must name one release; it names {len(meant)} of "
-                           f"{[folder.name[:released.SHORT] for folder in known]}.")
+        raise ReleaseError(
+            f"{wanted!r} must name one release; it names {len(meant)} of "
+            f"{[folder.name[: released.SHORT] for folder in known]}."
+        )
     return _release(meant[0], released.read_identity(meant[0]))
 
 
@@ -171,8 +179,10 @@ def rebuild(root: Path) -> Release:
     differing = [text for part, text in PARTS.items() if record.get(part) != getattr(identity, part)]
     if differing or record["release"] != identity.digest:
         reason = " and ".join(differing) or "another version of Lockstep"
-        raise ReleaseError(f"{RECORD} was packaged with {reason} than lies here now; run `make run` to package what is "
-                           "here, or check out the commit whose dvc.lock holds it.")
+        raise ReleaseError(
+            f"{RECORD} was packaged with {reason} than lies here now; run `make run` to package what is "
+            "here, or check out the commit whose dvc.lock holds it."
+        )
     release = build(root)
     if live(root) is None:
         promote(root, release)
@@ -183,12 +193,16 @@ def _check_verdict(root: Path) -> None:
     verdict = read_json(root / "reports" / "verdict.json")
     if not verdict["accepted"]:
         failed = [f"{gate['gate']} ({gate['reason'].rstrip('.')})" for gate in verdict["gates"] if not gate["passed"]]
-        raise Rejected(f"the predictor is rejected by {' and '.join(failed)}. Improve it, or change evaluate.gates in "
-                       "params.yaml; what is live stays live.")
+        raise Rejected(
+            f"the predictor is rejected by {' and '.join(failed)}. Improve it, or change evaluate.gates in "
+            "params.yaml; what is live stays live."
+        )
     found = digest.verify(root / "models" / "predictor")
     if verdict["predictor"] != found:
-        raise ReleaseError(f"reports/verdict.json must be about models/predictor, {found[:16]}; it is about "
-                           f"{verdict['predictor'][:16]}. Run `dvc repro evaluate`.")
+        raise ReleaseError(
+            f"reports/verdict.json must be about models/predictor, {found[:16]}; it is about "
+            f"{verdict['predictor'][:16]}. Run `dvc repro evaluate`."
+        )
 
 
 def _identity(root: Path) -> Identity:
@@ -198,9 +212,14 @@ def _identity(root: Path) -> Identity:
     found = digest.verify(folder)
     if fitted_with != contract:
         raise ReleaseError(f"{contracts.FILE} was changed after models/predictor was fitted; run `make run`.")
-    return Identity(name=bentos.settings(root)["name"], predictor=found, contract=contract,
-                    code=released.code_digest(root / "src" / "lockstep"), lock=digest.of_file(root / project.LOCK),
-                    bentofile=digest.of_file(root / bentos.FILE))
+    return Identity(
+        name=bentos.settings(root)["name"],
+        predictor=found,
+        contract=contract,
+        code=released.code_digest(root / "src" / "lockstep"),
+        lock=digest.of_file(root / project.LOCK),
+        bentofile=digest.of_file(root / bentos.FILE),
+    )
 
 
 def _release(folder: Path, identity: Identity) -> Release:
@@ -240,7 +259,9 @@ def _write(root: Path, folder: Path, identity: Identity) -> None:
 def _texts(root: Path, identity: Identity, found: Predictor) -> Mapping[str, str]:
     sample = replay.read_sample(root, N_GOLDEN)
     document = schema.document(found.contract, found.encoder, found.card.classes, identity.predictor, sample.rows[0])
-    return {released.IDENTITY: identity.dumps(),
-            released.CONTRACT: found.contract.content.decode("utf-8"),
-            released.SCHEMA: json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            released.GOLDEN: digest.dump_json({"rows": sample.rows, "expected": sample.expected})}
+    return {
+        released.IDENTITY: identity.dumps(),
+        released.CONTRACT: found.contract.content.decode("utf-8"),
+        released.SCHEMA: json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        released.GOLDEN: digest.dump_json({"rows": sample.rows, "expected": sample.expected}),
+    }

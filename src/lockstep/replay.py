@@ -59,8 +59,10 @@ def read_sample(root: Path, n_rows: int) -> Sample:
     test = read_table(root / "data" / "test.parquet")
     answers = read_table(root / "reports" / "predictions.parquet")
     if not np.array_equal(test.index.to_numpy(), answers["row"].to_numpy()):
-        raise ReleaseError("reports/predictions.parquet must answer every row of data/test.parquet in order; it does "
-                           "not. Run `dvc repro evaluate`.")
+        raise ReleaseError(
+            "reports/predictions.parquet must answer every row of data/test.parquet in order; it does "
+            "not. Run `dvc repro evaluate`."
+        )
     taken = np.unique(np.linspace(0, len(test) - 1, min(n_rows, len(test))).astype(int))
     rows = request_rows(test.iloc[taken], contracts.load(root))
     return Sample([int(row) for row in test.index[taken]], rows, _expected(answers.iloc[taken]))
@@ -68,8 +70,11 @@ def read_sample(root: Path, n_rows: int) -> Sample:
 
 def request_rows(rows: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]:
     """Return rows read by the contract as the JSON rows of a request that would bring them."""
-    sent = {name: column.kind for name, column in contract.columns.items()
-            if column.role not in ("target", "ignored") and name in rows}
+    sent = {
+        name: column.kind
+        for name, column in contract.columns.items()
+        if column.role not in ("target", "ignored") and name in rows
+    }
     columns = [[_json_value(value, kind) for value in rows[name].astype(object)] for name, kind in sent.items()]
     return [dict(zip(sent, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -91,8 +96,15 @@ def serving(tag: str, *, ready_within_s: float = READY_WITHIN_S) -> Iterator[int
         empty = Path(folder) / "empty"
         empty.mkdir()
         child = subprocess.Popen(
-            [sys.executable, "-m", "bentoml", "serve", tag, "--port", str(port)], cwd=empty, env=environment,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=_end_with_parent())
+            [sys.executable, "-m", "bentoml", "serve", tag, "--port", str(port)],
+            cwd=empty,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_end_with_parent(),
+        )
         try:
             _wait_until_ready(child, port, tag, Path(log.name), ready_within_s)
             yield port
@@ -111,11 +123,13 @@ def compare(port: int, sample: Sample) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_WITHIN_S)
     with contextlib.closing(connection):
         for start in range(0, len(sample.rows), BATCH):
-            answers = _post(connection, sample.rows[start:start + BATCH], sample.names[start:start + BATCH])
+            answers = _post(connection, sample.rows[start : start + BATCH], sample.names[start : start + BATCH])
             for i, answer in enumerate(answers, start):
                 if _bits(answer) != _bits(sample.expected[i]):
-                    raise ReleaseError(f"the built service must answer test row {sample.names[i]} as evaluate did, "
-                                       f"{sample.expected[i]}; got {answer}. Nothing was packaged.")
+                    raise ReleaseError(
+                        f"the built service must answer test row {sample.names[i]} as evaluate did, "
+                        f"{sample.expected[i]}; got {answer}. Nothing was packaged."
+                    )
 
 
 def _json_value(value: Any, kind: str) -> Any:
@@ -134,27 +148,34 @@ def _expected(answers: pd.DataFrame) -> list[dict[str, Any]]:
     classes = [str(name).removeprefix("probability_") for name in chances]
     if not classes:
         return [{"prediction": float(value)} for value in answers["prediction"]]
-    return [{"prediction": str(value), "probabilities": dict(zip(classes, row, strict=True))}
-            for value, row in zip(answers["prediction"], answers[chances].to_numpy().tolist(), strict=True)]
+    return [
+        {"prediction": str(value), "probabilities": dict(zip(classes, row, strict=True))}
+        for value, row in zip(answers["prediction"], answers[chances].to_numpy().tolist(), strict=True)
+    ]
 
 
-def _post(connection: http.client.HTTPConnection, rows: Sequence[Mapping[str, Any]],
-          names: Sequence[int]) -> list[dict[str, Any]]:
+def _post(
+    connection: http.client.HTTPConnection, rows: Sequence[Mapping[str, Any]], names: Sequence[int]
+) -> list[dict[str, Any]]:
     body = json.dumps({"rows": rows}, allow_nan=False).encode()
     try:
         connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         answer = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ReleaseError(f"the built service did not answer test rows {names[0]} to {names[-1]}; "
-                           f"{type(error).__name__}: {error}.") from error
+        raise ReleaseError(
+            f"the built service did not answer test rows {names[0]} to {names[-1]}; {type(error).__name__}: {error}."
+        ) from error
     if response.status == 422:
         fault = answer["errors"][0]
-        raise ReleaseError(f"the built service refused test row {names[fault['row']]}: {fault['field']!r} "
-                           f"{fault['rule']}; found {fault['found']!r}. The two doors of the contract differ.")
+        raise ReleaseError(
+            f"the built service refused test row {names[fault['row']]}: {fault['field']!r} "
+            f"{fault['rule']}; found {fault['found']!r}. The two doors of the contract differ."
+        )
     if response.status != 200:
-        raise ReleaseError(f"the built service answered test rows {names[0]} to {names[-1]} with {response.status}: "
-                           f"{answer}.")
+        raise ReleaseError(
+            f"the built service answered test rows {names[0]} to {names[-1]} with {response.status}: {answer}."
+        )
     return [{key: value for key, value in given.items() if key != "warnings"} for given in answer["predictions"]]
 
 

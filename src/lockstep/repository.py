@@ -70,8 +70,9 @@ def _git(root: Path, *command: str, check: bool = True) -> str:
 def _run(root: Path, *command: str) -> "subprocess.CompletedProcess[str]":
     # A hook that calls us would hand down its own repository.
     kept = {key: value for key, value in os.environ.items() if key not in GIT_PLACES}
-    return subprocess.run(command, cwd=root, env=kept | {"DVC_NO_ANALYTICS": "1"}, capture_output=True, text=True,
-                          check=False)
+    return subprocess.run(
+        command, cwd=root, env=kept | {"DVC_NO_ANALYTICS": "1"}, capture_output=True, text=True, check=False
+    )
 
 
 def _last_line(text: str) -> str:

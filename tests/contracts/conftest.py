@@ -38,8 +38,15 @@ class Case:
         values = {**self.defaults, "rounds": 12, **settings}
         if valid:
             del values["rounds"]
-        return self.family.fit(self.X, self.y, self.task, values, seed=5, threads=threads,
-                               valid=(self.X_test[:600], self.y_test[:600]) if valid else None)
+        return self.family.fit(
+            self.X,
+            self.y,
+            self.task,
+            values,
+            seed=5,
+            threads=threads,
+            valid=(self.X_test[:600], self.y_test[:600]) if valid else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,15 @@ def case(family, problem):
     test.loc[::9, "seen"] = 3.0  # a code that training never saw
     target, target_test = (target_of(rows, problem) for rows in (train, test))
     classes = problem.classes(target, ())
-    return Case(family, problem, Task(len(classes), PARTS), train.to_numpy(), problem.encode_target(target, classes),
-                test.to_numpy(), problem.encode_target(target_test, classes))
+    return Case(
+        family,
+        problem,
+        Task(len(classes), PARTS),
+        train.to_numpy(),
+        problem.encode_target(target, classes),
+        test.to_numpy(),
+        problem.encode_target(target_test, classes),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +95,11 @@ def learned(case, tmp_path_factory):
     return Learned(case, fitted, case.family.load(folder, case.task), folder)
 
 
-PARTS = (*(Part(name, name, "number") for name in ("strong", "holey", "curved", "noise", "flag")),
-         Part("seen", "seen", "category", vocabulary=("a", "b", "c")),
-         Part("rare", "rare", "category", vocabulary=("a", "b"), other_seen=True))
+PARTS = (
+    *(Part(name, name, "number") for name in ("strong", "holey", "curved", "noise", "flag")),
+    Part("seen", "seen", "category", vocabulary=("a", "b", "c")),
+    Part("rare", "rare", "category", vocabulary=("a", "b"), other_seen=True),
+)
 
 
 def table(n_rows, *, seed):
@@ -99,8 +115,13 @@ def table(n_rows, *, seed):
 
 def target_of(rows, problem):
     rng = np.random.default_rng(len(rows))
-    signal = (2 * rows["strong"] + rows["holey"].fillna(-1) + rows["curved"].abs() + 1.5 * (rows["seen"] == 1)
-              + rng.normal(scale=0.7, size=len(rows)))
+    signal = (
+        2 * rows["strong"]
+        + rows["holey"].fillna(-1)
+        + rows["curved"].abs()
+        + 1.5 * (rows["seen"] == 1)
+        + rng.normal(scale=0.7, size=len(rows))
+    )
     if "number" in problem.KINDS:
         return 100 + 10 * signal
     cuts = [0.5] if problem.__name__.endswith("binary") else [-1.0, 1.5]

@@ -18,22 +18,49 @@ from lockstep.families import Task
 from lockstep.predictor import Card
 
 EXTREMES = [0.0, -0.0, 5e-324, -2.2e-308, 1.7976931348623157e308, -1e300, 2.0**53 + 2, 1e39, 0.1, 1 / 3]
-WORDS = ["a", "b", " b ", "", "  ", "NA", "é", "\u00a0x\u2003", "unseen", "3", "3.0", "日本", "\x1cq", "a\nb",
-         "None", "nan"]
-FAR = [dt.datetime(1, 1, 1), dt.datetime(1, 1, 1, 0, 0, 0, 1), dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
-       dt.datetime(2262, 4, 11, 23, 47, 16, 854_776), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)]
+WORDS = [
+    "a",
+    "b",
+    " b ",
+    "",
+    "  ",
+    "NA",
+    "é",
+    "\u00a0x\u2003",
+    "unseen",
+    "3",
+    "3.0",
+    "日本",
+    "\x1cq",
+    "a\nb",
+    "None",
+    "nan",
+]
+FAR = [
+    dt.datetime(1, 1, 1),
+    dt.datetime(1, 1, 1, 0, 0, 0, 1),
+    dt.datetime(1969, 12, 31, 23, 59, 59, 999_999),
+    dt.datetime(2262, 4, 11, 23, 47, 16, 854_776),
+    dt.datetime(9999, 12, 31, 23, 59, 59, 999_999),
+]
 words = st.none() | st.sampled_from(WORDS) | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 JSON = {
-    "number": st.none() | st.sampled_from(EXTREMES) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.integers(-2**70, 2**70),
+    "number": st.none()
+    | st.sampled_from(EXTREMES)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.integers(-(2**70), 2**70),
     "boolean": st.none() | st.booleans(),
     "category": words,
-    "date": st.none() | st.sampled_from(FAR).map(dt.datetime.isoformat) | st.datetimes().map(dt.datetime.isoformat)
+    "date": st.none()
+    | st.sampled_from(FAR).map(dt.datetime.isoformat)
+    | st.datetimes().map(dt.datetime.isoformat)
     | st.dates().map(dt.date.isoformat),
     "text": words,
 }
 FEATURE = {
-    "number": "{0} * 3 - 1 / {0}", "boolean": "1 - {0}", "category": "{0} == 'a'",
+    "number": "{0} * 3 - 1 / {0}",
+    "boolean": "1 - {0}",
+    "category": "{0} == 'a'",
     "date": "({0} - np.datetime64('2000-01-01')) / np.timedelta64(1, 's')",
     "text": "np.array([np.nan if each is None else len(each) for each in {0}], dtype=float)",
 }
@@ -63,9 +90,18 @@ def as_typed(rows, kinds):
 
 def as_text(rows, kinds):
     """Return the table that a text file would hold."""
-    return pd.DataFrame({name: pd.Series(["" if row.get(name) is None else
-                                          repr(float(row[name])) if kind == "number" else str(row[name])
-                                          for row in rows], dtype="str") for name, kind in kinds.items()})
+    return pd.DataFrame(
+        {
+            name: pd.Series(
+                [
+                    "" if row.get(name) is None else repr(float(row[name])) if kind == "number" else str(row[name])
+                    for row in rows
+                ],
+                dtype="str",
+            )
+            for name, kind in kinds.items()
+        }
+    )
 
 
 def values_of(door, rows):
@@ -107,9 +143,17 @@ CONTRACT = contract_of_kinds(KINDS)
 
 def learned_rows(n_rows):
     rng = np.random.default_rng(4)
-    rows = [{"price": rng.normal(), "rooms": int(rng.integers(1, 9)), "new": bool(rng.random() < 0.5),
-             "city": rng.choice(["a", "b", "é"]), "story": "x" * int(rng.integers(0, 30)),
-             "built": (FAR[2] + dt.timedelta(hours=int(rng.integers(1e6)))).isoformat()} for _ in range(n_rows)]
+    rows = [
+        {
+            "price": rng.normal(),
+            "rooms": int(rng.integers(1, 9)),
+            "new": bool(rng.random() < 0.5),
+            "city": rng.choice(["a", "b", "é"]),
+            "story": "x" * int(rng.integers(0, 30)),
+            "built": (FAR[2] + dt.timedelta(hours=int(rng.integers(1e6)))).isoformat(),
+        }
+        for _ in range(n_rows)
+    ]
     return [{name: value for name, value in row.items() if rng.random() > 0.1} for row in rows]
 
 
@@ -128,7 +172,7 @@ def predictors(family, tmp_path_factory):
         problem = plugins.load("problems", name)
         cuts = [0.5] if name == "binary" else [0.0, 1.0]
         y = signal if "number" in problem.KINDS else np.digitize(signal, cuts)
-        classes = () if "number" in problem.KINDS else tuple("pqr"[:len(cuts) + 1])
+        classes = () if "number" in problem.KINDS else tuple("pqr"[: len(cuts) + 1])
         task = Task(len(classes), fitted.parts)
         model = module.fit(X, y, task, {**module.defaults(len(classes)), "rounds": 6}, seed=1, threads=1)
         folder = tmp_path_factory.mktemp("predictor") / name

@@ -37,7 +37,8 @@ def test_the_engine_equals_the_estimator_within_the_bound_of_its_family(learned)
     assert (case.X_test[:, -2] == 3).any()
     expected = learned.fitted.predict(case.X_test)
     assert largest_difference(learned.engine, learned.fitted, case.X_test) <= case.family.TOLERANCE * max(
-        1.0, np.abs(expected).max())
+        1.0, np.abs(expected).max()
+    )
     assert len(np.unique(expected)) > 100
 
 
@@ -52,8 +53,8 @@ def test_an_output_has_the_shape_of_its_task_and_probabilities_sum_to_one(learne
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1_000])
 def test_a_row_is_answered_the_same_in_any_batch_to_the_last_bit(learned, size):
-    X = learned.case.X_test[:200 if size < 7 else 2_000]
-    batches = [learned.engine.predict(X[i:i + size]) for i in range(0, len(X), size)]
+    X = learned.case.X_test[: 200 if size < 7 else 2_000]
+    batches = [learned.engine.predict(X[i : i + size]) for i in range(0, len(X), size)]
     assert np.concatenate(batches).tobytes() == learned.engine.predict(X).tobytes()
 
 
@@ -77,7 +78,7 @@ def test_no_rows_give_an_output_of_no_rows(learned):
 def test_every_finite_number_is_answered_with_finite_numbers(learned):
     X = np.repeat(learned.case.X_test[:1], len(EXTREMES) * 5, axis=0)
     for j in range(5):
-        X[j * len(EXTREMES):(j + 1) * len(EXTREMES), j] = EXTREMES
+        X[j * len(EXTREMES) : (j + 1) * len(EXTREMES), j] = EXTREMES
     assert np.isfinite(learned.engine.predict(X)).all()
     assert np.isfinite(learned.engine.predict(np.full((1, X.shape[1]), np.nan))).all()
     tolerance = learned.case.family.TOLERANCE * max(1.0, np.abs(learned.fitted.predict(X)).max())
@@ -122,8 +123,10 @@ def test_fitting_and_predicting_change_nothing_of_their_inputs(case, tmp_path):
 def test_a_learnable_task_is_learned_better_than_by_the_trivial_baseline(learned):
     case = learned.case
     judged = slice(600, None)  # the rest stopped the rounds
-    trivial = np.broadcast_to(case.problem.trivial(case.y, case.task.n_classes),
-                              case.X_test[judged].shape[:1] + ((case.task.n_classes,) if case.task.n_classes else ()))
+    trivial = np.broadcast_to(
+        case.problem.trivial(case.y, case.task.n_classes),
+        case.X_test[judged].shape[:1] + ((case.task.n_classes,) if case.task.n_classes else ()),
+    )
     assert loss(case, learned.engine.predict(case.X_test[judged]), judged) < 0.6 * loss(case, trivial, judged)
 
 
@@ -172,20 +175,24 @@ def category(name, *vocabulary, other_seen=False):
     return Part(name, name, "category", vocabulary=vocabulary, other_seen=other_seen)
 
 
-@pytest.mark.parametrize(("parts", "make"), [
-    ((number("a"),), lambda x, rng: [x]),
-    ((category("c", "p", "q", "r"),), lambda x, rng: [np.digitize(x, [-0.5, 0.5])]),
-    ((number("a"), number("b")), lambda x, rng: [x, np.full(len(x), np.nan)]),
-    ((number("a"), category("c")), lambda x, rng: [x, np.full(len(x), np.nan)]),
-    ((number("a"), number("b"), category("c", "p")), lambda x, rng: [x, np.ones(len(x)), np.zeros(len(x))]),
-    ((number("a"), number("b")), lambda x, rng: [x, rng.choice([1e300, -1e300, 5e-324, 1e39], len(x))]),
-    ((number("a"), number("b")), lambda x, rng: [x, np.where(np.arange(len(x)) == 7, 1.7e308, x)]),
-], ids=["one number", "one category", "an empty number", "an empty category", "constants", "extremes", "one outlier"])
+@pytest.mark.parametrize(
+    ("parts", "make"),
+    [
+        ((number("a"),), lambda x, rng: [x]),
+        ((category("c", "p", "q", "r"),), lambda x, rng: [np.digitize(x, [-0.5, 0.5])]),
+        ((number("a"), number("b")), lambda x, rng: [x, np.full(len(x), np.nan)]),
+        ((number("a"), category("c")), lambda x, rng: [x, np.full(len(x), np.nan)]),
+        ((number("a"), number("b"), category("c", "p")), lambda x, rng: [x, np.ones(len(x)), np.zeros(len(x))]),
+        ((number("a"), number("b")), lambda x, rng: [x, rng.choice([1e300, -1e300, 5e-324, 1e39], len(x))]),
+        ((number("a"), number("b")), lambda x, rng: [x, np.where(np.arange(len(x)) == 7, 1.7e308, x)]),
+    ],
+    ids=["one number", "one category", "an empty number", "an empty category", "constants", "extremes", "one outlier"],
+)
 def test_odd_tables_are_learned_and_served(case, tmp_path, parts, make):
     rng = np.random.default_rng(0)
     x = rng.normal(size=240)
     X = np.column_stack(make(x, rng)).astype(float)
-    y = 3 * x if case.task.n_classes == 0 else np.digitize(x, [-0.4, 0.4][:case.task.n_classes - 1])
+    y = 3 * x if case.task.n_classes == 0 else np.digitize(x, [-0.4, 0.4][: case.task.n_classes - 1])
     task = Task(case.task.n_classes, parts)
     fitted = case.family.fit(X, y, task, {**case.defaults, "rounds": 8}, seed=1, threads=1)
     fitted.save(tmp_path)
@@ -194,6 +201,7 @@ def test_odd_tables_are_learned_and_served(case, tmp_path, parts, make):
     assert np.isfinite(output).all()
     assert largest_difference(engine, fitted, X) <= case.family.TOLERANCE * max(1, np.abs(output).max())
     assert np.mean(case.problem.losses(y, output)) < np.mean(
-        case.problem.losses(y, np.broadcast_to(case.problem.trivial(y, case.task.n_classes), output.shape)))
-    answers = [engine.predict(X[i:i + 1]) for i in range(20)]
+        case.problem.losses(y, np.broadcast_to(case.problem.trivial(y, case.task.n_classes), output.shape))
+    )
+    answers = [engine.predict(X[i : i + 1]) for i in range(20)]
     assert np.concatenate(answers).tobytes() == output[:20].tobytes()

@@ -8,8 +8,10 @@ from sklearn import metrics as sk
 from lockstep import plugins
 from lockstep.metrics import bootstrap_weights
 
-PER_CLASS = {"balanced_accuracy": sk.balanced_accuracy_score,
-             "f1_macro": lambda y, predicted: sk.f1_score(y, predicted, average="macro", zero_division=0)}
+PER_CLASS = {
+    "balanced_accuracy": sk.balanced_accuracy_score,
+    "f1_macro": lambda y, predicted: sk.f1_score(y, predicted, average="macro", zero_division=0),
+}
 SCIKIT = {
     "accuracy": lambda y, output, predicted: sk.accuracy_score(y, predicted),
     "f1": lambda y, output, predicted: sk.f1_score(y, predicted),

@@ -24,7 +24,7 @@ def fit(X, y, n_classes, valid=None, **settings):
 @pytest.mark.parametrize(("n_classes", "bound"), [(0, 1e-12), (2, 1e-12), (3, 1e-6)])
 def test_treelite_answers_like_scikit_learn_as_close_as_the_file_states(table, tmp_path, n_classes, bound):
     X, signal = table
-    y = np.digitize(signal, [0.5, 2.0][:n_classes - 1]) if n_classes else signal
+    y = np.digitize(signal, [0.5, 2.0][: n_classes - 1]) if n_classes else signal
     model = fit(X, y, n_classes)
     model.save(tmp_path)
     engine = hist_gradient.load(tmp_path, Task(n_classes, PARTS))
@@ -45,8 +45,12 @@ def test_the_rounds_waited_in_vain_are_not_kept(table):
     valid = (X[600:], signal[600:])
     model = fit(X[:600], signal[:600], 0, valid, learning_rate=0.3)
     assert 1 <= model.rounds < hist_gradient.PATIENCE
-    losses = {rounds: np.mean((fit(X[:600], signal[:600], 0, rounds=rounds, learning_rate=0.3).predict(valid[0])
-                               - valid[1]) ** 2) for rounds in range(1, model.rounds + 6)}
+    losses = {
+        rounds: np.mean(
+            (fit(X[:600], signal[:600], 0, rounds=rounds, learning_rate=0.3).predict(valid[0]) - valid[1]) ** 2
+        )
+        for rounds in range(1, model.rounds + 6)
+    }
     assert min(losses, key=losses.get) == model.rounds
 
 

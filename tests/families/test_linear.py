@@ -30,15 +30,16 @@ def test_regression_is_ridge_on_standardised_numbers(numbers):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_classes_are_logistic_regression_on_standardised_numbers(numbers, n_classes):
     z = (numbers - numbers.mean(axis=0)) / numbers.std(axis=0)
-    y = np.digitize(z[:, 0] + np.random.default_rng(2).normal(scale=0.5, size=400), [-0.5, 0.5][:n_classes - 1])
+    y = np.digitize(z[:, 0] + np.random.default_rng(2).normal(scale=0.5, size=400), [-0.5, 0.5][: n_classes - 1])
     expected = LogisticRegression(C=1 / (0.01 * 400), tol=1e-8, max_iter=1_000).fit(z, y).predict_proba(z)
     np.testing.assert_allclose(fit(numbers, y, n_classes, strength=0.01).predict(numbers), expected, atol=1e-4)
 
 
 def test_the_numbers_own_scale_does_not_matter(numbers):
     y = numbers @ [3, 0.1]
-    np.testing.assert_allclose(fit(numbers, y, 0).predict(numbers),
-                               fit(numbers * [1e6, 1e-6], y, 0).predict(numbers * [1e6, 1e-6]), rtol=1e-6)
+    np.testing.assert_allclose(
+        fit(numbers, y, 0).predict(numbers), fit(numbers * [1e6, 1e-6], y, 0).predict(numbers * [1e6, 1e-6]), rtol=1e-6
+    )
 
 
 def test_a_missing_number_takes_the_median_and_a_weight_of_its_own(numbers):

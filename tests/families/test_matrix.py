@@ -5,8 +5,16 @@ from lockstep.encoder import Part
 from lockstep.errors import IntegrityError
 from lockstep.families import Task, check_matrix, two_columns, without_unseen
 
-TASK = Task(3, (Part("n", "n", "number"), Part("f", "f", "feature"), Part("c", "c", "category", vocabulary=("a", "b")),
-                Part("d", "d", "date", part="days"), Part("o", "o", "category", vocabulary=("a",), other_seen=True)))
+TASK = Task(
+    3,
+    (
+        Part("n", "n", "number"),
+        Part("f", "f", "feature"),
+        Part("c", "c", "category", vocabulary=("a", "b")),
+        Part("d", "d", "date", part="days"),
+        Part("o", "o", "category", vocabulary=("a",), other_seen=True),
+    ),
+)
 
 
 def test_codes_that_training_never_saw_become_missing_and_others_stay():
@@ -23,10 +31,17 @@ def test_a_good_matrix_passes_as_it_is():
     assert check_matrix(X[:0], TASK).shape == (0, 5)
 
 
-@pytest.mark.parametrize(("column", "value", "message"), [
-    (0, np.inf, "must be finite or NaN"), (2, -np.inf, "must be finite or NaN"), (2, 3.0, "codes of categories"),
-    (2, 0.5, "codes of categories"), (2, -1.0, "codes of categories"), (4, 2.0, "codes of categories"),
-])
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        (0, np.inf, "must be finite or NaN"),
+        (2, -np.inf, "must be finite or NaN"),
+        (2, 3.0, "codes of categories"),
+        (2, 0.5, "codes of categories"),
+        (2, -1.0, "codes of categories"),
+        (4, 2.0, "codes of categories"),
+    ],
+)
 def test_what_an_engine_would_answer_wrongly_is_refused(column, value, message):
     X = np.zeros((3, 5))
     X[2, column] = value

@@ -42,10 +42,14 @@ def test_the_rounds_waited_in_vain_are_not_kept(table, tmp_path):
     model.save(tmp_path)
     engine = xgboost.load(tmp_path, Task(0, PARTS))
     assert 1 <= model.rounds < 100
-    assert engine.predict(X).tobytes() == fit(X[:600], y[:600], 0, rounds=model.rounds, learning_rate=0.2).predict(
-        X).tobytes()
-    losses = {rounds: np.mean((fit(X[:600], y[:600], 0, rounds=rounds, learning_rate=0.2).predict(valid[0])
-                               - valid[1]) ** 2) for rounds in range(max(1, model.rounds - 4), model.rounds + 5)}
+    assert (
+        engine.predict(X).tobytes()
+        == fit(X[:600], y[:600], 0, rounds=model.rounds, learning_rate=0.2).predict(X).tobytes()
+    )
+    losses = {
+        rounds: np.mean((fit(X[:600], y[:600], 0, rounds=rounds, learning_rate=0.2).predict(valid[0]) - valid[1]) ** 2)
+        for rounds in range(max(1, model.rounds - 4), model.rounds + 5)
+    }
     assert min(losses, key=losses.get) == model.rounds
 
 

@@ -18,17 +18,31 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.prefix) / "bin"
 LEFT_OUT = ("tests/", "docs/", "benchmarks/", ".ci/", "dvc.lock")
-SMALL = {"source": {"rows": 1500}, "tune": {"trials": 2}, "families": ["linear", "hist_gradient", "xgboost"], "split": {"folds": 2},
-         "evaluate": {"resamples": 50}, "package": {"replay_rows": 20}}
+SMALL = {
+    "source": {"rows": 1500},
+    "tune": {"trials": 2},
+    "families": ["linear", "hist_gradient", "xgboost"],
+    "split": {"folds": 2},
+    "evaluate": {"resamples": 50},
+    "package": {"replay_rows": 20},
+}
 PASSED_ON = ("LANG", "LC_ALL", "TMPDIR")
-IDENTITY = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER")
-            for part, value in (("NAME", "A. Person"), ("EMAIL", "person@example.org"))}
+IDENTITY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "A. Person"), ("EMAIL", "person@example.org"))
+}
 
 
 def make(root: Path, settings: Mapping[str, Any] = SMALL) -> Path:
     """Copy what git tracks, or would, make it small, and commit it to a repository of its own."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY,
-                            check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     for name in set(listed.split("\0")) - {""}:
         if not name.startswith(LEFT_OUT) and (REPOSITORY / name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -68,14 +82,28 @@ def copy(root: Path, to: Path) -> Path:
 def environment(**more: str) -> dict[str, str]:
     """Return what a new shell has in which nothing but PATH was changed."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {**kept, **IDENTITY, "HOME": str(home()), "DVC_SITE_CACHE_DIR": str(home() / "dvc"),
-            "PATH": f"{PROGRAMS}:/usr/local/bin:/usr/bin:/bin", **more}
+    return {
+        **kept,
+        **IDENTITY,
+        "HOME": str(home()),
+        "DVC_SITE_CACHE_DIR": str(home() / "dvc"),
+        "PATH": f"{PROGRAMS}:/usr/local/bin:/usr/bin:/bin",
+        **more,
+    }
 
 
 def run(root: Path, *command: str, timeout: float = 120, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run a command in a new shell; it may fail."""
-    return subprocess.run(command, cwd=root, env=environment(**more), capture_output=True, text=True, check=False,
-                          timeout=timeout, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command,
+        cwd=root,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def repro(root: Path, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -124,14 +152,18 @@ def outs(root: Path) -> list[Path]:
     """Return every file that the stages made."""
     lock = yaml.safe_load((root / "dvc.lock").read_text("utf-8"))
     found = [root / out["path"] for entry in lock["stages"].values() for out in entry["outs"]]
-    return [file for out in found for file in ([out] if out.is_file() else sorted(p for p in out.rglob("*") if p.is_file()))]
+    return [
+        file for out in found for file in ([out] if out.is_file() else sorted(p for p in out.rglob("*") if p.is_file()))
+    ]
 
 
 def _laid_over(below: Any, above: Any) -> Any:
     if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
         return above
-    return {key: _laid_over(below.get(key), above[key]) if key in above else below[key]
-            for key in [*below, *(key for key in above if key not in below)]}
+    return {
+        key: _laid_over(below.get(key), above[key]) if key in above else below[key]
+        for key in [*below, *(key for key in above if key not in below)]
+    }
 
 
 def refused(asked: "subprocess.CompletedProcess[str]", *parts: str) -> str:

@@ -70,11 +70,14 @@ def closure(files: set[Path], stage: str) -> set[Path]:
 @functools.cache
 def plugins_of(file: Path, stage: str) -> set[Path]:
     """Return the plugins that a file may load for a stage: of a search its own family, else all of the axis."""
-    axes = {str(node.args[0].value) for node in ast.walk(ast.parse(file.read_text("utf-8")))
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "plugins.load"
-            and isinstance(node.args[0], ast.Constant)}
-    return {found for axis in axes for name in chosen(axis, stage)
-            if (found := module_file(f"lockstep.{axis}.{name}"))}
+    axes = {
+        str(node.args[0].value)
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "plugins.load"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    return {found for axis in axes for name in chosen(axis, stage) if (found := module_file(f"lockstep.{axis}.{name}"))}
 
 
 def chosen(axis: str, stage: str) -> list[str]:
@@ -95,8 +98,11 @@ def needed(stage: str) -> set[str]:
 
 def written(files: set[Path]) -> set[str]:
     """Return files as ``dvc.yaml`` writes them; those that hold nothing but a docstring decide nothing."""
-    return {file.relative_to(ROOT).as_posix() for file in files
-            if not all(isinstance(node, ast.Expr) for node in ast.parse(file.read_text("utf-8")).body)}
+    return {
+        file.relative_to(ROOT).as_posix()
+        for file in files
+        if not all(isinstance(node, ast.Expr) for node in ast.parse(file.read_text("utf-8")).body)
+    }
 
 
 def covers(listed: str, file: str) -> bool:
@@ -162,7 +168,8 @@ def keys_read(file: Path) -> Iterator[str]:
     """Yield the keys that functions with an argument ``params: Params`` read."""
     for function in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(function, ast.FunctionDef) and any(
-                arg.annotation is not None and ast.unparse(arg.annotation) == "Params" for arg in function.args.args):
+            arg.annotation is not None and ast.unparse(arg.annotation) == "Params" for arg in function.args.args
+        ):
             attributes = [node for node in ast.walk(function) if isinstance(node, ast.Attribute)]
             inner = {id(node.value) for node in attributes}
             chains = [ast.unparse(node) for node in attributes if id(node) not in inner]

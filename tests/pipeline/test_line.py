@@ -17,8 +17,18 @@ from lockstep.contract.request import Door
 from lockstep.digest import read_object
 
 Clean = Callable[[Path], Path]
-STAGES = ["ingest", "validate", "split", "featurize", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit",
-          "evaluate", "package"]
+STAGES = [
+    "ingest",
+    "validate",
+    "split",
+    "featurize",
+    "tune@linear",
+    "tune@hist_gradient",
+    "tune@xgboost",
+    "fit",
+    "evaluate",
+    "package",
+]
 
 
 def lock_of(root: Path) -> dict[str, Any]:
@@ -43,7 +53,9 @@ def test_a_second_run_has_nothing_to_do(kept: Path) -> None:
     assert "all 10 stages are up to date" in project.said(project.lockstep(kept, "status"))
 
 
-def test_a_clean_clone_elsewhere_with_other_threads_ends_with_the_same_lock(line: Path, clean: Clean, tmp_path: Path) -> None:
+def test_a_clean_clone_elsewhere_with_other_threads_ends_with_the_same_lock(
+    line: Path, clean: Clean, tmp_path: Path
+) -> None:
     other = clean(tmp_path / "quite" / "another folder, with a longer name")
 
     asked = project.repro(other, LOCKSTEP_THREADS="1", TZ="Asia/Tokyo", LANG="C", PYTHONHASHSEED="5")
@@ -54,10 +66,21 @@ def test_a_clean_clone_elsewhere_with_other_threads_ends_with_the_same_lock(line
 
 
 def test_no_out_holds_a_clock_a_path_or_a_host_name(line: Path) -> None:
-    traces = [str(line), str(line.parent), str(Path.home()), socket.gethostname(), date.today().isoformat(),
-              str(project.home()), str(project.PROGRAMS.parent)]
-    found = {(file.relative_to(line).as_posix(), trace) for file in [*project.outs(line), line / "dvc.lock"]
-             for trace in traces if len(trace) > 3 and trace in text_of(file)}
+    traces = [
+        str(line),
+        str(line.parent),
+        str(Path.home()),
+        socket.gethostname(),
+        date.today().isoformat(),
+        str(project.home()),
+        str(project.PROGRAMS.parent),
+    ]
+    found = {
+        (file.relative_to(line).as_posix(), trace)
+        for file in [*project.outs(line), line / "dvc.lock"]
+        for trace in traces
+        if len(trace) > 3 and trace in text_of(file)
+    }
 
     assert found == set()
 
@@ -96,7 +119,10 @@ def test_predictions_are_what_both_doors_of_the_predictor_answer(line: Path) -> 
 
 
 def test_train_and_test_share_no_customer_and_lose_no_row(line: Path) -> None:
-    parts = {name: pd.read_parquet(line / "data" / f"{name}.parquet") for name in ("valid", "quarantine", "train", "test", "raw")}
+    parts = {
+        name: pd.read_parquet(line / "data" / f"{name}.parquet")
+        for name in ("valid", "quarantine", "train", "test", "raw")
+    }
 
     assert not set(parts["train"]["customer_id"]) & set(parts["test"]["customer_id"])
     assert sorted([*parts["train"].index, *parts["test"].index]) == parts["valid"].index.tolist()
@@ -134,25 +160,40 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "a feature": (lambda root: append(root / "src/features.py", "\n# another thought\n"), {"featurize", "fit"}),
     "a rule of the contract": (
         lambda root: project.change_contract(root, lambda suite: suite["expectations"].pop(0)),
-        {"validate", "split", "featurize", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "package"}),
-    "trials": (lambda root: project.change_params(root, {"tune": {"trials": 3}}),
-               {"tune@linear", "tune@hist_gradient", "tune@xgboost"}),
-    "a family's own file": (lambda root: append(root / "src/lockstep/families/linear.py", "\n"),
-                            {"tune@linear", "fit", "evaluate", "package"}),
+        {"validate", "split", "featurize", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "package"},
+    ),
+    "trials": (
+        lambda root: project.change_params(root, {"tune": {"trials": 3}}),
+        {"tune@linear", "tune@hist_gradient", "tune@xgboost"},
+    ),
+    "a family's own file": (
+        lambda root: append(root / "src/lockstep/families/linear.py", "\n"),
+        {"tune@linear", "fit", "evaluate", "package"},
+    ),
     "the cost of mistakes": (
         lambda root: project.change_params(root, {"evaluate": {"cost": {"false_positive": 1, "false_negative": 5}}}),
-        {"fit", "evaluate"}),
-    "a gate": (lambda root: project.change_params(root, {"evaluate": {"gates": {"minimum": {"roc_auc": 0.6}}}}),
-               {"evaluate"}),
-    "the seed": (lambda root: project.change_params(root, {"seed": 8}),
-                 {"split", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "evaluate"}),
+        {"fit", "evaluate"},
+    ),
+    "a gate": (
+        lambda root: project.change_params(root, {"evaluate": {"gates": {"minimum": {"roc_auc": 0.6}}}}),
+        {"evaluate"},
+    ),
+    "the seed": (
+        lambda root: project.change_params(root, {"seed": 8}),
+        {"split", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "evaluate"},
+    ),
     "rows replayed": (lambda root: project.change_params(root, {"package": {"replay_rows": 21}}), {"package"}),
     "the service": (lambda root: append(root / "src/lockstep/service/app.py", "\n"), {"package"}),
     "the source": (lambda root: project.change_params(root, {"source": {"rows": 1600}}), {"ingest"}),
-    "the packages": (lambda root: append(root / "requirements.lock", "\n"),
-                     {"tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "package"}),
+    "the packages": (
+        lambda root: append(root / "requirements.lock", "\n"),
+        {"tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "package"},
+    ),
     "the families": (lambda root: project.change_params(root, {"families": ["xgboost"]}), {"fit"}),
-    "an out": (lambda root: (root / "data/folds.parquet").write_bytes(b"other"), {"split", "tune@linear", "tune@hist_gradient", "tune@xgboost"}),
+    "an out": (
+        lambda root: (root / "data/folds.parquet").write_bytes(b"other"),
+        {"split", "tune@linear", "tune@hist_gradient", "tune@xgboost"},
+    ),
 }
 
 
@@ -176,8 +217,11 @@ def test_an_edit_makes_stale_what_depends_on_it_and_dvc_agrees(
 
     change(edited)
 
-    first_look = {found.stage for found in graph.stale(edited)
-                  if any(not reason.startswith("waits for") for reason in found.reasons)}
+    first_look = {
+        found.stage
+        for found in graph.stale(edited)
+        if any(not reason.startswith("waits for") for reason in found.reasons)
+    }
     assert first_look == expected
     assert stale_by_dvc(edited, monkeypatch) == expected
 

@@ -8,8 +8,18 @@ from lockstep.errors import FitError
 from lockstep.params import Cost
 from lockstep.problems import binary
 
-LEVELS = [0.0, 5e-324, 1e-300, 0.25, 0.5, float(np.nextafter(0.5, 1)), float(np.nextafter(0.5, 0)), 0.75,
-          float(np.nextafter(1, 0)), 1.0]
+LEVELS = [
+    0.0,
+    5e-324,
+    1e-300,
+    0.25,
+    0.5,
+    float(np.nextafter(0.5, 1)),
+    float(np.nextafter(0.5, 0)),
+    0.75,
+    float(np.nextafter(1, 0)),
+    1.0,
+]
 
 
 @st.composite
@@ -34,8 +44,10 @@ def f1(y, predicted):
 
 
 def total(y, predicted, cost):
-    return cost.false_positive * ((y == 0) & (predicted == 1)).sum() \
+    return (
+        cost.false_positive * ((y == 0) & (predicted == 1)).sum()
         + cost.false_negative * ((y == 1) & (predicted == 0)).sum()
+    )
 
 
 @given(outputs())
@@ -81,13 +93,18 @@ def test_a_row_at_the_threshold_is_positive():
     assert binary.decide(np.array([[0.5, 0.5], [0.6, 0.4]]), {"threshold": 0.5}).tolist() == [1, 0]
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    (["a"] * 5, r"^target 'y' must take more than one value; all 5 rows hold \['a'\]\.$"),
-    (["a", "a", "b"], r"^each class of target 'y' must have at least 2 rows; \['b'\] has one"),
-    (["a", "a", "b", "b", "c", "c"],
-     r"^target 'y' must have two classes for problem 'binary'; found 3: \['a', 'b', 'c'\]\. Set problem: multiclass"),
-    ([None, None], "must take more than one value; all 2 rows hold"),
-])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["a"] * 5, r"^target 'y' must take more than one value; all 5 rows hold \['a'\]\.$"),
+        (["a", "a", "b"], r"^each class of target 'y' must have at least 2 rows; \['b'\] has one"),
+        (
+            ["a", "a", "b", "b", "c", "c"],
+            r"^target 'y' must have two classes for problem 'binary'; found 3: \['a', 'b', 'c'\]\. Set problem: multiclass",
+        ),
+        ([None, None], "must take more than one value; all 2 rows hold"),
+    ],
+)
 def test_a_target_that_is_not_of_two_classes_is_refused_with_what_was_found(values, message):
     with pytest.raises(FitError, match=message):
         binary.check_target(pd.Series(values, dtype="str"), "y")

@@ -7,11 +7,14 @@ from lockstep.params import Cost
 from lockstep.problems import multiclass
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    (["a"] * 3, "must take more than one value"),
-    (["a", "a", "b", "c"], r"at least 2 rows; \['b', 'c'\] have one\. Drop or merge them, or add rows\.$"),
-    ([f"{i}" for i in range(101)] * 2, r"may have at most 100 classes; found 101\. Is it a number "),
-])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["a"] * 3, "must take more than one value"),
+        (["a", "a", "b", "c"], r"at least 2 rows; \['b', 'c'\] have one\. Drop or merge them, or add rows\.$"),
+        ([f"{i}" for i in range(101)] * 2, r"may have at most 100 classes; found 101\. Is it a number "),
+    ],
+)
 def test_a_target_without_classes_to_learn_is_refused(values, message):
     with pytest.raises(FitError, match=message):
         multiclass.check_target(pd.Series(values, dtype="str"), "y")

@@ -85,8 +85,15 @@ def test_a_search_without_any_loss_is_drawn_empty():
 
 
 def test_rare_events_fill_the_calibration_figure():
-    frame = pd.DataFrame({"predicted": [0.01, 0.04], "observed": [0.01, 0.05], "low": [0.0, 0.03],
-                          "high": [0.02, 0.07], "n_rows": [90, 1_100]})
+    frame = pd.DataFrame(
+        {
+            "predicted": [0.01, 0.04],
+            "observed": [0.01, 0.05],
+            "low": [0.0, 0.03],
+            "high": [0.02, 0.07],
+            "n_rows": [90, 1_100],
+        }
+    )
     drawn = texts(draw("calibration", frame, "log loss"))
     assert "90 to 1,100 rows a bin" in drawn
     assert "1.0" not in drawn

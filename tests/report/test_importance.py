@@ -8,8 +8,10 @@ from lockstep.report.importance import N_ROWS, permutation_importance
 @pytest.fixture
 def rows():
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"strong": rng.normal(size=2_000), "weak": rng.normal(size=2_000),
-                          "unused": rng.choice(["a", "b"], 2_000)}, index=rng.permutation(9_000)[:2_000])
+    frame = pd.DataFrame(
+        {"strong": rng.normal(size=2_000), "weak": rng.normal(size=2_000), "unused": rng.choice(["a", "b"], 2_000)},
+        index=rng.permutation(9_000)[:2_000],
+    )
     return frame.assign(when=pd.Timestamp("2024-01-01"))
 
 
@@ -45,8 +47,9 @@ def test_same_seed_same_numbers_whatever_the_order_of_columns(rows):
 
 def test_one_column_is_shuffled_at_a_time_with_types_and_index_kept_and_the_rows_unchanged(rows):
     before, seen = rows.copy(), []
-    permutation_importance(lambda given: seen.append(given) or losses(given), rows, ["strong", "when"], seed=1,
-                           repeats=2)
+    permutation_importance(
+        lambda given: seen.append(given) or losses(given), rows, ["strong", "when"], seed=1, repeats=2
+    )
     pd.testing.assert_frame_equal(rows, before)
     assert len(seen) == 1 + 2 * 2
     for given in seen:

@@ -77,7 +77,8 @@ def test_scores_are_those_given_with_the_direction_of_each_metric(results, drawn
     assert page.row("roc auc")[:5] == ["roc auc↑ greater is better", "0.6123", "0.6012 to 0.6346", "0.5790", "0.5012"]
     assert page.row("log loss")[0] == "log loss↓ smaller is better"
     assert [row[0].split("↑")[0].split("↓")[0] for row in page.rows[1:7]] == [
-        name.replace("_", " ") for name in results.greater_is_better]
+        name.replace("_", " ") for name in results.greater_is_better
+    ]
 
 
 def test_a_metric_without_figures_shows_a_dash(results, drawn):
@@ -90,8 +91,13 @@ def test_a_metric_without_figures_shows_a_dash(results, drawn):
 def test_the_leaderboard_names_the_chosen_and_what_is_not_repeatable(results, drawn):
     page = Reader(index_page(results, drawn))
     assert page.row("xgboost") == ["xgboost", "0.4087 ± 0.0051", "0", "24", "showeta = 0.05123, depth = 6"]
-    assert page.row("linear") == ["linear chosen not repeatable", "0.4188 ± 0.0055", "0.01010 ± 0.01210", "12",
-                                  "shownone"]
+    assert page.row("linear") == [
+        "linear chosen not repeatable",
+        "0.4188 ± 0.0055",
+        "0.01010 ± 0.01210",
+        "12",
+        "shownone",
+    ]
 
 
 def test_a_rejection_states_each_gate_and_offers_no_service(results, drawn):
@@ -122,8 +128,19 @@ def test_hostile_names_stay_text_wherever_they_stand(results, drawn):
     gate = {"gate": HOSTILE, "passed": True, "reason": HOSTILE, "figures": {}}
     verdict = {"accepted": True, "problem": HOSTILE, "family": HOSTILE, "predictor": HOSTILE, "gates": [gate]}
     entry = dict(results.leaderboard[0], family=HOSTILE, settings={HOSTILE: HOSTILE})
-    text = index_page(replace(results, project=HOSTILE, verdict=verdict, leaderboard=[entry], loss=HOSTILE,
-                              greater_is_better={HOSTILE: True}, metrics={HOSTILE: 1.0}, n_rows={HOSTILE: 1}), drawn)
+    text = index_page(
+        replace(
+            results,
+            project=HOSTILE,
+            verdict=verdict,
+            leaderboard=[entry],
+            loss=HOSTILE,
+            greater_is_better={HOSTILE: True},
+            metrics={HOSTILE: 1.0},
+            n_rows={HOSTILE: 1},
+        ),
+        drawn,
+    )
     assert "<script" not in text
     assert "<b>" not in text
     assert text.count("&lt;script&gt;") >= 13

@@ -16,12 +16,12 @@ def test_the_page_is_the_same_bytes_twice_and_loads_nothing(validation):
 
 def test_breaches_come_first_by_severity(validation):
     text = validation_page(validation, BREACHES)
-    breaches = text[text.index("<h2>Breaches"):text.index("<h2>Quarantine")]
+    breaches = text[text.index("<h2>Breaches") : text.index("<h2>Quarantine")]
     rules = ["row_count_to_be_between(min_value=50000)", "be_between(min_value=0)", "be_in_set(value_set="]
     places = [breaches.index(rule) for rule in rules]
     assert places == sorted(places)
     assert "not_be_null()" not in breaches
-    assert "not_be_null()" in text[text.index("<h2>All rules"):]
+    assert "not_be_null()" in text[text.index("<h2>All rules") :]
 
 
 def test_breaches_show_counts_shares_and_rows(validation):
@@ -34,8 +34,12 @@ def test_breaches_show_counts_shares_and_rows(validation):
 
 def test_the_summary_counts_rows(validation):
     text = validation_page(validation, BREACHES)
-    for name, value in (("rows", "27,708"), ("kept", "27,612"), ("in quarantine", "96"),
-                        ("share in quarantine", "0.346 %")):
+    for name, value in (
+        ("rows", "27,708"),
+        ("kept", "27,612"),
+        ("in quarantine", "96"),
+        ("share in quarantine", "0.346 %"),
+    ):
         assert f"<dt>{name}</dt><dd>{value}</dd>" in text
     assert "✗ The table breaks the contract" in text
     assert f"<li>{BREACHES[0]}</li>" in text
@@ -56,8 +60,10 @@ def test_a_rule_on_the_table_counts_no_rows(validation):
 
 def test_the_rule_whose_relaxing_brings_back_most_rows_is_named(validation):
     text = validation_page(validation, BREACHES)
-    assert ("Relaxing <code>be_between(min_value=0)</code> on <strong>charge</strong> alone would bring back 61 rows"
-            in text)
+    assert (
+        "Relaxing <code>be_between(min_value=0)</code> on <strong>charge</strong> alone would bring back 61 rows"
+        in text
+    )
 
 
 def test_no_rule_is_blamed_where_each_row_breaks_several(validation):
@@ -69,8 +75,13 @@ def test_no_rule_is_blamed_where_each_row_breaks_several(validation):
 
 def test_columns_show_their_figures_and_most_frequent_values(validation):
     text = validation_page(validation, BREACHES)
-    for name, value in (("distinct", "6,531"), ("least", "-99.50"), ("mean", "2,283"), ("greatest", "8,685"),
-                        ("monthly", "12,000")):
+    for name, value in (
+        ("distinct", "6,531"),
+        ("least", "-99.50"),
+        ("mean", "2,283"),
+        ("greatest", "8,685"),
+        ("monthly", "12,000"),
+    ):
         assert f"<span>{name}</span><span>{value}</span>" in text
     assert '13,854 <span class="muted">(50 %)</span>' in text
     assert "<span>true</span><span>26.5 %</span>" in text
@@ -92,13 +103,38 @@ def test_an_empty_table_divides_nothing(validation):
 
 @pytest.mark.parametrize("observed", [HOSTILE, [HOSTILE], {HOSTILE: 0.5}])
 def test_hostile_names_and_values_stay_text(validation, observed):
-    rule = {"rule": HOSTILE, "type": HOSTILE, "columns": [HOSTILE], "severity": "critical", "scope": "read",
-            "success": False, "n_unexpected": 1, "share": 0.1, "examples": [{"row": 1, "value": HOSTILE}],
-            "observed": observed}
-    profile = {"kind": HOSTILE, "role": HOSTILE, "n_missing": 0, "share_missing": 0.0, "n_distinct": 1,
-               "min": HOSTILE, "max": HOSTILE, "top": [[HOSTILE, 3]]}
-    text = validation_page({**validation, "rules": [rule], "columns": {HOSTILE: profile}, "contract": HOSTILE,
-                            "quarantine": [{"rule": HOSTILE, "column": HOSTILE, "n_rows": 2, "n_only": 1}]}, [HOSTILE])
+    rule = {
+        "rule": HOSTILE,
+        "type": HOSTILE,
+        "columns": [HOSTILE],
+        "severity": "critical",
+        "scope": "read",
+        "success": False,
+        "n_unexpected": 1,
+        "share": 0.1,
+        "examples": [{"row": 1, "value": HOSTILE}],
+        "observed": observed,
+    }
+    profile = {
+        "kind": HOSTILE,
+        "role": HOSTILE,
+        "n_missing": 0,
+        "share_missing": 0.0,
+        "n_distinct": 1,
+        "min": HOSTILE,
+        "max": HOSTILE,
+        "top": [[HOSTILE, 3]],
+    }
+    text = validation_page(
+        {
+            **validation,
+            "rules": [rule],
+            "columns": {HOSTILE: profile},
+            "contract": HOSTILE,
+            "quarantine": [{"rule": HOSTILE, "column": HOSTILE, "n_rows": 2, "n_only": 1}],
+        },
+        [HOSTILE],
+    )
     assert "<script" not in text
     assert "<b>" not in text
     assert text.count("&lt;script&gt;") >= 16

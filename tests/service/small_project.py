@@ -22,7 +22,7 @@ from lockstep.families import Task
 from lockstep.predictor import Card, Predictor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FEATURES = '''
+FEATURES = """
 import numpy as np
 
 def share(low, high):
@@ -30,7 +30,7 @@ def share(low, high):
 
 def words(remark):
     return np.array([np.nan if text is None else float(len(text.split())) for text in remark])
-'''
+"""
 COLUMNS: dict[str, Any] = {
     "account": {"kind": "category", "role": "id", "example": "A0001"},
     "low": {"kind": "number", "required": True, "description": "The lower figure.", "example": 1.5},
@@ -78,8 +78,9 @@ def store() -> Iterator[None]:
 
 def make(root: Path, problem: str = "binary", family: str = "xgboost", *, accepted: bool = True) -> Path:
     """Write a project as the stages before ``package`` leave it."""
-    shutil.copytree(REPOSITORY / "src" / "lockstep", root / "src" / "lockstep",
-                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        REPOSITORY / "src" / "lockstep", root / "src" / "lockstep", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for name in ("bentofile.yaml", "requirements.lock"):
         shutil.copy(REPOSITORY / name, root / name)
     (root / "dvc.yaml").write_text("stages: {}\n")
@@ -96,13 +97,20 @@ def draw(n_rows: int, seed: int = 3) -> pd.DataFrame:
     """Return rows as a source gives them, some values missing, the targets of all three problems among them."""
     rng = np.random.default_rng(seed)
     low = rng.uniform(0, 100, n_rows)
-    rows = pd.DataFrame({
-        "account": [f"A{i:04d}" for i in range(n_rows)], "low": low, "high": low + rng.exponential(20, n_rows) + 0.1,
-        "colour": rng.choice(["red", "green", "blue"], n_rows), "town": rng.choice(["here", "there", "far"], n_rows),
-        "active": rng.choice([True, False], n_rows),
-        "opened": pd.Timestamp("2020-02-29") + pd.to_timedelta(rng.integers(0, 1500, n_rows), unit="D"),
-        "seen": pd.Timestamp("2024-01-01T10:30:00.25") + pd.to_timedelta(rng.integers(0, 10**6, n_rows), unit="s"),
-        "remark": rng.choice(["fine", "not so good", "ça va ☂", ": \"quoted\" \\"], n_rows), "note": "dropped"})
+    rows = pd.DataFrame(
+        {
+            "account": [f"A{i:04d}" for i in range(n_rows)],
+            "low": low,
+            "high": low + rng.exponential(20, n_rows) + 0.1,
+            "colour": rng.choice(["red", "green", "blue"], n_rows),
+            "town": rng.choice(["here", "there", "far"], n_rows),
+            "active": rng.choice([True, False], n_rows),
+            "opened": pd.Timestamp("2020-02-29") + pd.to_timedelta(rng.integers(0, 1500, n_rows), unit="D"),
+            "seen": pd.Timestamp("2024-01-01T10:30:00.25") + pd.to_timedelta(rng.integers(0, 10**6, n_rows), unit="s"),
+            "remark": rng.choice(["fine", "not so good", "ça va ☂", ': "quoted" \\'], n_rows),
+            "note": "dropped",
+        }
+    )
     score = low / 50 + (rows["colour"] == "red") * 2 + rng.normal(0, 0.5, n_rows)
     rows["target"] = np.where(score > 1.5, "yes", "no")
     for name in ("high", "colour", "opened", "remark"):
@@ -139,8 +147,13 @@ def evaluate(root: Path, test: pd.DataFrame, *, accepted: bool = True) -> None:
     test.rename_axis(index="row").to_parquet(root / "data" / "test.parquet")
     table.to_parquet(root / "reports" / "predictions.parquet")
     gate = {"gate": "better_than_trivial", "passed": accepted, "reason": "it is better by 0.1.", "figures": {}}
-    verdict = {"accepted": accepted, "problem": found.card.problem, "family": found.card.family,
-               "predictor": found.digest, "gates": [gate]}
+    verdict = {
+        "accepted": accepted,
+        "problem": found.card.problem,
+        "family": found.card.family,
+        "predictor": found.digest,
+        "gates": [gate],
+    }
     (root / "reports" / "verdict.json").write_text(digest.dump_json(verdict))
 
 

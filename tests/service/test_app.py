@@ -94,7 +94,8 @@ def test_what_is_unusual_is_answered_with_a_warning(app: App, row: dict[str, Any
     usual, unusual = predict(app, row, {**row, "town": "nowhere"}).body["predictions"]
     assert "warnings" not in usual
     assert unusual["warnings"] == [
-        {"field": "town", "rule": "be_in_set(value_set=['here', 'there'])", "found": "nowhere"}]
+        {"field": "town", "rule": "be_in_set(value_set=['here', 'there'])", "found": "nowhere"}
+    ]
 
 
 def test_what_the_model_does_not_see_may_be_left_out_and_the_ignored_be_sent(app: App, row: dict[str, Any]) -> None:
@@ -104,8 +105,12 @@ def test_what_the_model_does_not_see_may_be_left_out_and_the_ignored_be_sent(app
 
 @pytest.mark.parametrize(
     ("method", "path", "status", "allowed"),
-    [("GET", "/predict", 405, b"POST"), ("POST", "/openapi.json", 405, b"GET, HEAD"), ("GET", "/nothing", 404, None),
-     ("POST", "/predict/", 404, None)],
+    [
+        ("GET", "/predict", 405, b"POST"),
+        ("POST", "/openapi.json", 405, b"GET, HEAD"),
+        ("GET", "/nothing", 404, None),
+        ("POST", "/predict/", 404, None),
+    ],
 )
 def test_a_request_that_goes_wrong_is_told_where_to_go(
     app: App, method: str, path: str, status: int, allowed: bytes | None
@@ -168,8 +173,11 @@ def test_an_unforeseen_failure_is_raised_for_the_log(model: Predictor, row: dict
 
 @pytest.mark.parametrize(
     ("family", "absent"),
-    [("linear", {"pandas", "sklearn", "xgboost", "scipy"}), ("hist_gradient", {"pandas", "sklearn", "xgboost"}),
-     ("xgboost", set())],
+    [
+        ("linear", {"pandas", "sklearn", "xgboost", "scipy"}),
+        ("hist_gradient", {"pandas", "sklearn", "xgboost"}),
+        ("xgboost", set()),
+    ],
 )
 def test_a_request_imports_nothing_that_trains(family: str, absent: set[str], tmp_path: Path) -> None:
     root = small_project.make(tmp_path, family=family)
@@ -183,7 +191,13 @@ app.serve(predictor.load(Path("models/predictor")), b"")
 app._predict(app._predictor, __import__("orjson").loads({rows!r})["rows"])
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
-    found = subprocess.run([sys.executable, "-c", script], cwd=root, env=small_project.environment(root),
-                           capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        env=small_project.environment(root),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     heavy = absent | {"great_expectations", "optuna", "mlflow", "prefect", "dvc", "matplotlib"}
     assert not heavy & set(found.stdout.split())

@@ -32,11 +32,32 @@ def test_rows_are_read() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"null", b"[]", b"{}", b'{"rows": {}}', b'{"rows": []}', b'{"rows": null}', b'{"rows": [1]}',
-     b'{"rows": [[]]}', b'{"rows": [{}], "more": 1}', b'{"Rows": [{}]}', b'{"rows": [{"a": NaN}]}',
-     b'{"rows": [{"a": Infinity}]}', b'{"rows": [{"a": 1e999}]}', b'{"rows": [{"a": 01}]}', b'{"rows": [{"a": 1,}]}',
-     b"{'rows': []}", b'{"rows": [{"a": "\xff"}]}', b'{"rows": [{"a": "\\ud800"}]}', b'\xef\xbb\xbf{"rows": [{}]}',
-     '{"rows": [{}]}'.encode("utf-16"), b'{"rows": [{}]} {}', b'{"rows": [{"a": "tab\there"}]}'],
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"rows": {}}',
+        b'{"rows": []}',
+        b'{"rows": null}',
+        b'{"rows": [1]}',
+        b'{"rows": [[]]}',
+        b'{"rows": [{}], "more": 1}',
+        b'{"Rows": [{}]}',
+        b'{"rows": [{"a": NaN}]}',
+        b'{"rows": [{"a": Infinity}]}',
+        b'{"rows": [{"a": 1e999}]}',
+        b'{"rows": [{"a": 01}]}',
+        b'{"rows": [{"a": 1,}]}',
+        b"{'rows': []}",
+        b'{"rows": [{"a": "\xff"}]}',
+        b'{"rows": [{"a": "\\ud800"}]}',
+        b'\xef\xbb\xbf{"rows": [{}]}',
+        '{"rows": [{}]}'.encode("utf-16"),
+        b'{"rows": [{}]} {}',
+        b'{"rows": [{"a": "tab\there"}]}',
+    ],
 )
 def test_anything_but_rows_in_strict_json_is_malformed(content: bytes) -> None:
     found = refusal(content)
@@ -46,9 +67,16 @@ def test_anything_but_rows_in_strict_json_is_malformed(content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b'{"rows": [{"a": 1, "a": 1}]}', b'{"rows": [{"a": "x:y", "b": 1, "a": 2}]}', b'{"rows": [{}], "rows": [{}]}',
-     b'{"rows": [{"a": 1, "\\u0061": 2}]}', b'{"rows": [{"a": "\\u003a\\u003a", "b": 1, "b": 2}]}',
-     b'{"rows": [{"a": {"x": 1, "x": 2}}]}', b'{"rows": [{"a": ":", "a": ""}]}', b'{"rows": [{"a": "", "a": ":"}]}'],
+    [
+        b'{"rows": [{"a": 1, "a": 1}]}',
+        b'{"rows": [{"a": "x:y", "b": 1, "a": 2}]}',
+        b'{"rows": [{}], "rows": [{}]}',
+        b'{"rows": [{"a": 1, "\\u0061": 2}]}',
+        b'{"rows": [{"a": "\\u003a\\u003a", "b": 1, "b": 2}]}',
+        b'{"rows": [{"a": {"x": 1, "x": 2}}]}',
+        b'{"rows": [{"a": ":", "a": ""}]}',
+        b'{"rows": [{"a": "", "a": ":"}]}',
+    ],
 )
 def test_a_key_that_stands_twice_is_malformed(content: bytes) -> None:
     found = refusal(content)
@@ -57,8 +85,7 @@ def test_a_key_that_stands_twice_is_malformed(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "row",
-    [{"a": "10:30:00", "b:c": ":"}, {"a": "\\ \" \n", "b": ":"}, {"a": {"x": [":", {"y": 1}]}}, {"a": "ça: ☂ ☃"}],
+    "row", [{"a": "10:30:00", "b:c": ":"}, {"a": '\\ " \n', "b": ":"}, {"a": {"x": [":", {"y": 1}]}}, {"a": "ça: ☂ ☃"}]
 )
 def test_colons_and_escapes_in_texts_are_no_doubles(row: dict[str, Any]) -> None:
     for ascii_only in (True, False):
@@ -83,15 +110,21 @@ def test_a_body_may_come_in_pieces() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"application/json; charset=utf-8", b"Application/JSON", b'application/json;charset="UTF-8"'])
+    "value", [b"application/json; charset=utf-8", b"Application/JSON", b'application/json;charset="UTF-8"']
+)
 def test_json_in_utf8_is_taken(value: bytes) -> None:
     assert read([(b"content-type", value)], {"type": "http.request", "body": b"x"}) == b"x"
 
 
 @pytest.mark.parametrize(
     "headers",
-    [[], [(b"content-type", b"text/plain")], [(b"content-type", b"application/json; charset=latin-1")],
-     [(b"content-type", b"application/jsonp")], [*JSON, (b"content-encoding", b"gzip")]],
+    [
+        [],
+        [(b"content-type", b"text/plain")],
+        [(b"content-type", b"application/json; charset=latin-1")],
+        [(b"content-type", b"application/jsonp")],
+        [*JSON, (b"content-encoding", b"gzip")],
+    ],
 )
 def test_other_types_are_refused_unread(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(RefusedError) as caught:

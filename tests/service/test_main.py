@@ -40,8 +40,14 @@ def ask(port: int, method: str, path: str, content: bytes | None = None) -> tupl
 
 def serve(root: Path, target: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run ``bentoml serve`` where it must refuse to start."""
-    return subprocess.run([sys.executable, "-m", "bentoml", "serve", target, "--port", "1"], cwd=folder, timeout=60,
-                          env={**os.environ, "PYTHONPATH": str(root / "src")}, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "bentoml", "serve", target, "--port", "1"],
+        cwd=folder,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(root / "src")},
+        capture_output=True,
+        text=True,
+    )
 
 
 def complaint(ended: subprocess.CompletedProcess[str]) -> str:
@@ -65,7 +71,9 @@ def test_the_routes_are_ours_and_health_is_bentomls(port: int, openapi: dict[str
     assert ask(port, "PUT", "/predict", b"{}")[0] == 405
     assert ask(port, "POST", "/predict", b"{")[0] == 400
     assert ask(port, "POST", "/predict", b'{"rows": [{}]}') == (
-        422, {"errors": [{"row": 0, "field": "low", "rule": "not_be_null()", "found": "null"}]})
+        422,
+        {"errors": [{"row": 0, "field": "low", "rule": "not_be_null()", "found": "null"}]},
+    )
 
 
 def test_a_body_too_long_is_refused_and_the_service_lives_on(port: int, sample: replay.Sample) -> None:
@@ -75,8 +83,12 @@ def test_a_body_too_long_is_refused_and_the_service_lives_on(port: int, sample: 
 
 
 def test_only_the_loopback_listens(port: int) -> None:
-    listening = {item.laddr.ip for process in psutil.Process().children(recursive=True)
-                 for item in process.net_connections(kind="inet") if item.status == psutil.CONN_LISTEN}
+    listening = {
+        item.laddr.ip
+        for process in psutil.Process().children(recursive=True)
+        for item in process.net_connections(kind="inet")
+        if item.status == psutil.CONN_LISTEN
+    }
     assert listening == {"127.0.0.1"}
 
 
@@ -95,14 +107,21 @@ print(main.app._predict(main.app._predictor, json.load(sys.stdin)).decode())
 """
     release.promote(root, built)
     try:
-        ended = subprocess.run([sys.executable, "-c", script], input=json.dumps(sample.rows), capture_output=True,
-                               text=True, check=True, env={**os.environ, "PYTHONPATH": str(root / "src")})
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            input=json.dumps(sample.rows),
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(root / "src")},
+        )
     finally:
         (root / ".lockstep" / released.LIVE).unlink()
     answers = json.loads(ended.stdout)
     assert answers["model"] == built.predictor
     assert [answer["prediction"] for answer in answers["predictions"]] == [
-        expected["prediction"] for expected in sample.expected]
+        expected["prediction"] for expected in sample.expected
+    ]
 
 
 def test_a_bento_whose_code_was_changed_is_not_served(built: Release, tmp_path: Path) -> None:
@@ -140,8 +159,14 @@ try:
 except ReleaseError as error:
     print(error)
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path,
-                           env={**os.environ, "PYTHONPATH": str(root / "src")})
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root / "src")},
+    )
     assert f"must run its own code; lockstep was imported from {root}/src" in ended.stdout
 
 
@@ -158,6 +183,12 @@ for axis in ("families", "problems"):
         plugins.load(axis, name)
 print(main.__file__)
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True,
-                           env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
     assert ended.stdout.strip() == str(tmp_path / "lockstep" / "service" / "main.py")

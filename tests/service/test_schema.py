@@ -30,8 +30,12 @@ def test_every_field_of_a_request_is_described_and_the_target_is_not(openapi: di
 
 def test_a_rule_that_refuses_is_a_limit_and_one_that_warns_is_a_note(openapi: dict[str, Any]) -> None:
     found = fields(openapi)
-    assert found["low"] == {"type": "number", "minimum": 0, "maximum": 1000,
-                            "description": "The lower figure. Unusual unless be_between(max_value=95)."}
+    assert found["low"] == {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1000,
+        "description": "The lower figure. Unusual unless be_between(max_value=95).",
+    }
     assert found["high"]["exclusiveMinimum"] == 0
     assert found["high"]["type"] == ["number", "null"]
     assert found["colour"]["enum"] == ["red", "green", "blue", None]

@@ -225,13 +225,7 @@ def test_boosting_comes_near_the_best_and_ahead_of_a_line(clean: Drawn) -> None:
 def test_the_lock_holds_parameters_and_the_generator_but_no_rows() -> None:
     locked = simulate.lock(Settings(), ROOT)
     source = hashlib.sha256(Path(simulate.__file__).read_bytes()).hexdigest()
-    assert locked == {
-        "kind": "simulate",
-        "rows": 20_000,
-        "seed": 7,
-        "dirty_share": 0.003,
-        "generator_sha256": source,
-    }
+    assert locked == {"kind": "simulate", "rows": 20_000, "seed": 7, "dirty_share": 0.003, "generator_sha256": source}
 
 
 def test_the_lock_is_made_without_drawing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,14 +108,17 @@ def test_the_members_of_a_sum_are_accused_among_other_columns(rng: np.random.Gen
     assert leak.reason == "a + b = y in every row"
 
 
-@pytest.mark.parametrize(("weights", "constant", "said"), [
-    ((1, -1, 0), 0.0, "a - b = y in every row"),
-    ((1, 1, 1), 0.0, "a + b + c = y in every row"),
-    ((0.5, 0.5, 0), 0.0, "0.5 * a + 0.5 * b = y in every row"),
-    ((3, 1, 0), 0.0, "3 * a + b = y in every row"),
-    ((1, -1, -1), 2.5, "a - b - c + 2.5 = y in every row"),
-    ((1.8, 0, 0), 32.0, "1.8 * a + 32 = y in every row"),
-])
+@pytest.mark.parametrize(
+    ("weights", "constant", "said"),
+    [
+        ((1, -1, 0), 0.0, "a - b = y in every row"),
+        ((1, 1, 1), 0.0, "a + b + c = y in every row"),
+        ((0.5, 0.5, 0), 0.0, "0.5 * a + 0.5 * b = y in every row"),
+        ((3, 1, 0), 0.0, "3 * a + b = y in every row"),
+        ((1, -1, -1), 2.5, "a - b - c + 2.5 = y in every row"),
+        ((1.8, 0, 0), 32.0, "1.8 * a + 32 = y in every row"),
+    ],
+)
 def test_differences_means_and_scaled_copies_are_sums_too(
     rng: np.random.Generator, weights: tuple[float, ...], constant: float, said: str
 ) -> None:
@@ -185,8 +188,9 @@ def test_a_certain_leak_stops_the_line_unless_accepted(
     a, b = rng.integers(0, 300, N).astype(float), rng.integers(0, 50, N).astype(float)
     rows = rows_of(a + b, a=a, b=b, spare=a)
     number = {"kind": "number"}
-    contract = contract_of({"a": number, "b": number, "spare": {**number, "role": "id"},
-                            "y": {**number, "role": "target"}})
+    contract = contract_of(
+        {"a": number, "b": number, "spare": {**number, "role": "id"}, "y": {**number, "role": "target"}}
+    )
     with pytest.raises(LeakError, match=r"'a', 'b' give the target away: a \+ b = y in every row.*split\.accept_leaks"):
         leaks.refuse(rows, contract, [], seed=1)
     with pytest.raises(LeakError, match="'a', 'b' give"):
@@ -209,15 +213,18 @@ def test_the_same_seed_finds_the_same_and_rows_stay_as_they_are(label: np.ndarra
     pd.testing.assert_frame_equal(rows, before)
 
 
-@pytest.mark.parametrize(("name", "target", "expected"), [
-    ("titanic/titanic.csv", "survived", [("alive",)]),
-    ("bike_sharing/hour.csv", "cnt", [("casual", "registered")]),
-    ("telco_churn/Telco-Customer-Churn.csv", "Churn", []),
-    ("penguins/penguins.csv", "species", []),
-    ("credit_default/UCI_Credit_Card.csv", "Y", []),
-    ("california_housing/housing.csv", "median_house_value", []),
-    ("elec2/elec.csv", "class", []),
-])
+@pytest.mark.parametrize(
+    ("name", "target", "expected"),
+    [
+        ("titanic/titanic.csv", "survived", [("alive",)]),
+        ("bike_sharing/hour.csv", "cnt", [("casual", "registered")]),
+        ("telco_churn/Telco-Customer-Churn.csv", "Churn", []),
+        ("penguins/penguins.csv", "species", []),
+        ("credit_default/UCI_Credit_Card.csv", "Y", []),
+        ("california_housing/housing.csv", "median_house_value", []),
+        ("elec2/elec.csv", "class", []),
+    ],
+)
 def test_real_tables_are_accused_of_their_leaks_and_of_nothing_else(
     table: Callable[[str], Path], name: str, target: str, expected: list[tuple[str, ...]]
 ) -> None:

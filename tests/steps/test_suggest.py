@@ -42,16 +42,19 @@ def days(n: int, form: str = "%Y-%m-%d") -> np.ndarray:
     return pd.date_range("2020-01-01", periods=n).strftime(form).to_numpy()
 
 
-@pytest.mark.parametrize(("values", "problem"), [
-    (["no", "yes"], "binary"),
-    (["0", "1"], "binary"),
-    (["a", "b", "c"], "multiclass"),
-    ([str(i) for i in range(10)], "multiclass"),
-    ([str(i) for i in range(1, 6)], "multiclass"),
-    ([str(i) for i in range(3, 10)], "regression"),
-    ([str(i) for i in range(40)], "regression"),
-    (["0.5", "1.5", "2"], "regression"),
-])
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (["no", "yes"], "binary"),
+        (["0", "1"], "binary"),
+        (["a", "b", "c"], "multiclass"),
+        ([str(i) for i in range(10)], "multiclass"),
+        ([str(i) for i in range(1, 6)], "multiclass"),
+        ([str(i) for i in range(3, 10)], "regression"),
+        ([str(i) for i in range(40)], "regression"),
+        (["0.5", "1.5", "2"], "regression"),
+    ],
+)
 def test_the_problem_is_told_from_the_target(
     raw: pd.DataFrame, rng: np.random.Generator, values: list[str], problem: str
 ) -> None:
@@ -68,12 +71,15 @@ def test_the_choice_for_a_few_whole_numbers_is_explained_and_can_be_overruled(
     assert suggest(grades, "y", problem="multiclass").problem == "multiclass"
 
 
-@pytest.mark.parametrize(("values", "classes"), [
-    (["yes"] * 500 + ["no"] * 100, ("no", "yes")),
-    (["good"] * 500 + ["bad"] * 100, ("good", "bad")),
-    (["1"] * 500 + ["0"] * 100, ("0", "1")),
-    ([">50K"] * 100 + ["<=50K"] * 500, ("<=50K", ">50K")),
-])
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (["yes"] * 500 + ["no"] * 100, ("no", "yes")),
+        (["good"] * 500 + ["bad"] * 100, ("good", "bad")),
+        (["1"] * 500 + ["0"] * 100, ("0", "1")),
+        ([">50K"] * 100 + ["<=50K"] * 500, ("<=50K", ">50K")),
+    ],
+)
 def test_the_positive_class_stands_last_a_yes_else_the_rarer(
     raw: pd.DataFrame, values: list[str], classes: tuple[str, ...]
 ) -> None:
@@ -81,15 +87,22 @@ def test_the_positive_class_stands_last_a_yes_else_the_rarer(
     assert contract.columns["y"].classes == classes
 
 
-@pytest.mark.parametrize(("values", "problem", "message"), [
-    ([f"class {i % 300}" for i in range(N)], None, "at most 100 classes; found 300"),
-    (["a"] * N, None, "must take more than one value"),
-    (["a", "b"] * 299 + ["a", "c"], None, r"at least 2 rows; \['c'\] has one"),
-    (["a", "b", "c"] * 200, "binary", "must have two classes"),
-    (["a", "b"] * 300, "regression", "must be a number for problem 'regression'; it holds category cells such as 'a'"),
-    ([*days(N)], None, "nothing here predicts a date"),
-    ([""] * 590 + ["a", "b"] * 5, None, "at least 25 rows with a target"),
-])
+@pytest.mark.parametrize(
+    ("values", "problem", "message"),
+    [
+        ([f"class {i % 300}" for i in range(N)], None, "at most 100 classes; found 300"),
+        (["a"] * N, None, "must take more than one value"),
+        (["a", "b"] * 299 + ["a", "c"], None, r"at least 2 rows; \['c'\] has one"),
+        (["a", "b", "c"] * 200, "binary", "must have two classes"),
+        (
+            ["a", "b"] * 300,
+            "regression",
+            "must be a number for problem 'regression'; it holds category cells such as 'a'",
+        ),
+        ([*days(N)], None, "nothing here predicts a date"),
+        ([""] * 590 + ["a", "b"] * 5, None, "at least 25 rows with a target"),
+    ],
+)
 def test_a_target_that_cannot_be_learned_is_refused(
     raw: pd.DataFrame, values: list[str], problem: str | None, message: str
 ) -> None:
@@ -97,30 +110,51 @@ def test_a_target_that_cannot_be_learned_is_refused(
         suggest(raw.assign(y=values), "y", problem=problem)
 
 
-@pytest.mark.parametrize(("wishes", "message"), [
-    ({"target": "yy"}, r"--target: no column 'yy'.*Did you mean 'y'"),
-    ({"time": "tme"}, "--time: no column 'tme'"),
-    ({"ignore": ["z"]}, "--ignore: no column 'z'"),
-    ({"id": "x", "group": "x"}, "one role; 'x' was given several"),
-    ({"problem": "classification"}, "no problem named 'classification'"),
-])
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"target": "yy"}, r"--target: no column 'yy'.*Did you mean 'y'"),
+        ({"time": "tme"}, "--time: no column 'tme'"),
+        ({"ignore": ["z"]}, "--ignore: no column 'z'"),
+        ({"id": "x", "group": "x"}, "one role; 'x' was given several"),
+        ({"problem": "classification"}, "no problem named 'classification'"),
+    ],
+)
 def test_a_misspelt_wish_is_answered_with_the_list(raw: pd.DataFrame, wishes: dict[str, Any], message: str) -> None:
     with pytest.raises(UnknownName, match=message):
         suggest(raw, **{"target": "y", **wishes})
 
 
 def test_identifiers_constants_and_empty_columns_are_no_inputs(raw: pd.DataFrame, rng: np.random.Generator) -> None:
-    found = suggest(raw.assign(
-        key=[f"C-{i}" for i in rng.permutation(N)], number=[str(i) for i in range(1, N + 1)],
-        account_no=rng.choice(range(10**5, 10**6), N, replace=False).astype(str), empty="", same="x"), "y")
-    assert roles(found) == {"y": "target", "x": "input", "key": "id", "number": "id", "account_no": "id",
-                            "empty": "ignored", "same": "ignored"}
+    found = suggest(
+        raw.assign(
+            key=[f"C-{i}" for i in rng.permutation(N)],
+            number=[str(i) for i in range(1, N + 1)],
+            account_no=rng.choice(range(10**5, 10**6), N, replace=False).astype(str),
+            empty="",
+            same="x",
+        ),
+        "y",
+    )
+    assert roles(found) == {
+        "y": "target",
+        "x": "input",
+        "key": "id",
+        "number": "id",
+        "account_no": "id",
+        "empty": "ignored",
+        "same": "ignored",
+    }
     assert why(found, "same") == "every row holds 'x'"
 
 
 def test_a_unique_measurement_is_no_identifier(raw: pd.DataFrame, rng: np.random.Generator) -> None:
-    found = suggest(raw.assign(income=np.sort(rng.choice(90_000, N, replace=False)).astype(str),
-                               weight=rng.normal(size=N).astype(str)), "y")
+    found = suggest(
+        raw.assign(
+            income=np.sort(rng.choice(90_000, N, replace=False)).astype(str), weight=rng.normal(size=N).astype(str)
+        ),
+        "y",
+    )
     assert roles(found)["income"] == roles(found)["weight"] == "input"
 
 
@@ -128,8 +162,15 @@ def test_a_column_that_repeats_another_is_ignored_and_one_that_follows_is_kept_w
     raw: pd.DataFrame, rng: np.random.Generator
 ) -> None:
     grade, who = rng.integers(1, 4, N), rng.choice(["man", "woman", "child"], N)
-    found = suggest(raw.assign(grade_name=np.array(["", "First", "Second", "Third"])[grade], grade=grade.astype(str),
-                               who=who, adult_male=np.where(who == "man", "True", "False")), "y")
+    found = suggest(
+        raw.assign(
+            grade_name=np.array(["", "First", "Second", "Third"])[grade],
+            grade=grade.astype(str),
+            who=who,
+            adult_male=np.where(who == "man", "True", "False"),
+        ),
+        "y",
+    )
     assert why(found, "grade_name") == "repeats 'grade', value for value"
     assert roles(found)["grade"] == "input"
     assert why(found, "adult_male") == "kept, though it follows from 'who'"
@@ -137,8 +178,9 @@ def test_a_column_that_repeats_another_is_ignored_and_one_that_follows_is_kept_w
 
 def test_measurements_of_a_few_things_are_no_copies_of_each_other(raw: pd.DataFrame, rng: np.random.Generator) -> None:
     thing = rng.integers(0, 100, N)
-    found = suggest(raw.assign(height=rng.normal(size=100)[thing].astype(str),
-                               income=rng.normal(size=100)[thing].astype(str)), "y")
+    found = suggest(
+        raw.assign(height=rng.normal(size=100)[thing].astype(str), income=rng.normal(size=100)[thing].astype(str)), "y"
+    )
     assert roles(found)["height"] == roles(found)["income"] == "input"
 
 
@@ -219,8 +261,13 @@ def test_a_table_of_nothing_but_identifiers_is_refused(raw: pd.DataFrame) -> Non
 
 
 def test_the_rules_suggested_are_of_the_severity_that_fits(raw: pd.DataFrame, rng: np.random.Generator) -> None:
-    given = raw.assign(price=rng.gamma(2, 50, N).round(2), day=days(N), gaps=np.where(rng.random(N) < 0.1, "", "a"),
-                       key=[f"k{i}" for i in range(N)], town=rng.choice(["north", "south"], N)).astype("str")
+    given = raw.assign(
+        price=rng.gamma(2, 50, N).round(2),
+        day=days(N),
+        gaps=np.where(rng.random(N) < 0.1, "", "a"),
+        key=[f"k{i}" for i in range(N)],
+        town=rng.choice(["north", "south"], N),
+    ).astype("str")
     contract = loads(suggest(given, "y").contract.encode())
     rules = {(rule.type.removeprefix("expect_"), rule.columns, rule.severity): rule.kwargs for rule in contract.rules}
     assert rules["table_row_count_to_be_between", (), "critical"]["min_value"] == N // 2
@@ -243,24 +290,37 @@ def passes(raw: pd.DataFrame, found: Suggestion) -> int:
     assert verdict.breaches == ()
     broken = [rule for rule in verdict.result["rules"] if not rule["success"]]
     assert all(rule["columns"] == [contract.target] for rule in broken), broken
-    row = {name: column.example for name, column in contract.columns.items()
-           if column.role not in ("target", "ignored") and column.example is not None}
+    row = {
+        name: column.example
+        for name, column in contract.columns.items()
+        if column.role not in ("target", "ignored") and column.example is not None
+    }
     checked = Door(contract).check(row)
     assert checked.faults == checked.warnings == ()
     return len(verdict.quarantine)
 
 
 def test_rows_without_a_target_are_set_aside_and_nothing_else(raw: pd.DataFrame, rng: np.random.Generator) -> None:
-    given = raw.assign(y=raw["y"].mask(rng.random(N) < 0.2, ""), age=rng.integers(18, 90, N).astype(str),
-                       flag=rng.choice(["True", "False", ""], N), day=rng.permutation(days(N, "%m/%d/%Y")),
-                       price=[f"{value:,.2f}" for value in rng.gamma(2, 2_000, N)])
+    given = raw.assign(
+        y=raw["y"].mask(rng.random(N) < 0.2, ""),
+        age=rng.integers(18, 90, N).astype(str),
+        flag=rng.choice(["True", "False", ""], N),
+        day=rng.permutation(days(N, "%m/%d/%Y")),
+        price=[f"{value:,.2f}" for value in rng.gamma(2, 2_000, N)],
+    )
     assert passes(given, suggest(given, "y")) == (given["y"] == "").sum()
 
 
 def test_a_typed_table_is_read_and_passes_as_well(rng: np.random.Generator) -> None:
-    given = pd.DataFrame({"flag": rng.random(N) < 0.5, "day": pd.date_range("2020", periods=N)[rng.permutation(N)],
-                          "grade": rng.integers(0, 5, N), "y": rng.random(N) < 0.3,
-                          "share": np.where(rng.random(N) < 0.1, np.nan, rng.normal(size=N))})
+    given = pd.DataFrame(
+        {
+            "flag": rng.random(N) < 0.5,
+            "day": pd.date_range("2020", periods=N)[rng.permutation(N)],
+            "grade": rng.integers(0, 5, N),
+            "y": rng.random(N) < 0.3,
+            "share": np.where(rng.random(N) < 0.1, np.nan, rng.normal(size=N)),
+        }
+    )
     found = suggest(given, "y")
     assert loads(found.contract.encode()).columns["y"].classes == ("False", "True")
     assert passes(given, found) == 0
@@ -275,12 +335,22 @@ def test_the_same_table_gives_the_same_contract_and_is_not_changed(raw: pd.DataF
 REAL: list[tuple[str, str, str, str, dict[str, str]]] = [
     ("telco_churn/Telco-Customer-Churn.csv", "Churn", "binary", "random", {"customerID": "id"}),
     ("adult_uci/adult.data", "column_15", "binary", "random", {"column_4": "ignored"}),
-    ("titanic/titanic.csv", "survived", "binary", "random",
-     {"alive": "ignored", "class": "ignored", "embark_town": "ignored"}),
+    (
+        "titanic/titanic.csv",
+        "survived",
+        "binary",
+        "random",
+        {"alive": "ignored", "class": "ignored", "embark_town": "ignored"},
+    ),
     ("penguins/penguins.csv", "species", "multiclass", "random", {}),
     ("california_housing/housing.csv", "median_house_value", "regression", "random", {}),
-    ("bike_sharing/hour.csv", "cnt", "regression", "time",
-     {"instant": "id", "dteday": "time", "casual": "ignored", "registered": "ignored"}),
+    (
+        "bike_sharing/hour.csv",
+        "cnt",
+        "regression",
+        "time",
+        {"instant": "id", "dteday": "time", "casual": "ignored", "registered": "ignored"},
+    ),
     ("credit_default/UCI_Credit_Card.csv", "Y", "binary", "random", {"ID": "id"}),
     ("wine_quality/winequality-red.csv", "column_12", "regression", "random", {}),
     ("sms_spam/sms.tsv", "column_1", "binary", "random", {}),

@@ -19,8 +19,10 @@ def check(root: Path, table: Path | None) -> str:
         The contract is broken, or the table breaks it.
     """
     contract = contracts.load(root)
-    summary = f"{contracts.FILE}: {len(contract.columns)} columns, {len(contract.row_rules)} rules on rows, " \
-              f"{len(contract.table_rules)} on the table; it is consistent."
+    summary = (
+        f"{contracts.FILE}: {len(contract.columns)} columns, {len(contract.row_rules)} rules on rows, "
+        f"{len(contract.table_rules)} on the table; it is consistent."
+    )
     if table is None:
         return summary
     values = params.load(root)
@@ -28,8 +30,12 @@ def check(root: Path, table: Path | None) -> str:
     settings = parse(file.Settings, {**cut, "path": str(table)}, where="source")
     raw = file.read(settings, Path.cwd())
     found = validate(read.read(raw, contract), contract, values.validate_)
-    lines = [f"{rule['severity']:9} {', '.join(rule['columns']) or '(table)'}: {rule['rule']}: "
-             f"{rule['n_unexpected']} of {len(raw)}" for rule in found.result["rules"] if not rule["success"]]
+    lines = [
+        f"{rule['severity']:9} {', '.join(rule['columns']) or '(table)'}: {rule['rule']}: "
+        f"{rule['n_unexpected']} of {len(raw)}"
+        for rule in found.result["rules"]
+        if not rule["success"]
+    ]
     print("\n".join(lines or ["every rule holds"]))
     raise_on(found.breaches)
     return f"{len(found.valid)} rows keep the contract, {len(found.quarantine)} would go to quarantine."

@@ -6,11 +6,12 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lockstep import contract, graph, params, plugins, project, release
 from lockstep.activate import TELEMETRY_OFF
-from lockstep.errors import LockstepError
+from lockstep.errors import LockstepError, ProjectError
 from lockstep.params import parse
 
 PORTS = {3000: "bentoml serve", 4200: "the Prefect server", 5000: "the MLflow server"}
@@ -31,24 +32,34 @@ class Check:
 
 def examine(root: Path) -> list[Check]:
     """Run every check."""
-    checks: dict[str, Callable[[Path], str]] = {
-        "python": _python, "packages": _packages, "telemetry": _telemetry, "params": _params, "contract": _contract,
-        "graph": _graph, "source": _source, "stores": _stores, "live": _live, "ports": _ports, "disk": _disk,
+    checks: dict[str, Callable[[], str]] = {
+        "python": _python,
+        "packages": partial(_packages, root),
+        "telemetry": _telemetry,
+        "params": partial(_params, root),
+        "contract": partial(_contract, root),
+        "graph": partial(_graph, root),
+        "source": partial(_source, root),
+        "stores": partial(_stores, root),
+        "live": partial(_live, root),
+        "ports": _ports,
+        "disk": partial(_disk, root),
     }
-    return [_run(name, check, root) for name, check in checks.items()]
+    return [_run(name, check) for name, check in checks.items()]
 
 
-def _run(name: str, check: Callable[[Path], str], root: Path) -> Check:
+def _run(name: str, check: Callable[[], str]) -> Check:
     try:
-        return Check(name, True, check(root))
+        return Check(name, True, check())
     except LockstepError as error:
         return Check(name, False, str(error))
 
 
-def _python(root: Path) -> str:
+def _python() -> str:
     if not (3, 11) <= sys.version_info < (3, 14):
-        raise project.ProjectError(f"Python must be 3.11 to 3.13; this is {sys.version.split()[0]}. "
-                                   "Run `make clean env PYTHON=python3.12`.")
+        raise ProjectError(
+            f"Python must be 3.11 to 3.13; this is {sys.version.split()[0]}. Run `make clean env PYTHON=python3.12`."
+        )
     return f"{sys.version.split()[0]} at {sys.prefix}"
 
 
@@ -57,10 +68,10 @@ def _packages(root: Path) -> str:
     return f"{len(project.locked(root))} packages are those of {project.LOCK}"
 
 
-def _telemetry(root: Path) -> str:
+def _telemetry() -> str:
     on = sorted(name for name in TELEMETRY_OFF if os.environ.get(name, "") in ("", "0"))
     if on:
-        raise project.ProjectError(f"{on} should be set, so that no tool reports home; run in the activated environment.")
+        raise ProjectError(f"{on} should be set, so that no tool reports home; run in the activated environment.")
     return "every tool's is off"
 
 
@@ -97,7 +108,7 @@ def _stores(root: Path) -> str:
             return f"{name} is {os.environ.get(name)!r}, not the project's; plain tools use that one"
     state.mkdir(parents=True, exist_ok=True)
     if not os.access(state, os.W_OK):
-        raise project.ProjectError(f"{state} must be writable; it is not. Mend its owner or mode.")
+        raise ProjectError(f"{state} must be writable; it is not. Mend its owner or mode.")
     return f"below {state}"
 
 
@@ -109,7 +120,7 @@ def _live(root: Path) -> str:
     return f"{pointed['bento']}, every byte verified"
 
 
-def _ports(root: Path) -> str:
+def _ports() -> str:
     taken = [f"{port} ({use})" for port, use in PORTS.items() if _is_taken(port)]
     return f"taken: {', '.join(taken)}; give another with --port" if taken else f"{', '.join(map(str, PORTS))} are free"
 
@@ -122,5 +133,5 @@ def _is_taken(port: int) -> bool:
 def _disk(root: Path) -> str:
     free = shutil.disk_usage(root).free
     if free < MIN_FREE_BYTES:
-        raise project.ProjectError(f"the disk should have 2 GB free; {free / 1e9:.1f} GB are. `dvc gc -w` drops old outs.")
+        raise ProjectError(f"the disk should have 2 GB free; {free / 1e9:.1f} GB are. `dvc gc -w` drops old outs.")
     return f"{free / 1e9:.0f} GB free"

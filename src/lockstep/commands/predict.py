@@ -76,7 +76,9 @@ def refusals(table: Table, contract: Contract) -> list[str]:
         for position, values in enumerate(zip(*columns, strict=True)):
             if holds(dict(zip(rule.columns, values, strict=True))) or (spared and values[0] is None):
                 continue
-            if not found[position] or not any(reason.startswith(f"{rule.columns[0]}: must") for reason in found[position]):
+            if not found[position] or not any(
+                reason.startswith(f"{rule.columns[0]}: must") for reason in found[position]
+            ):
                 found[position].append(f"{rule.columns[0]}: {rule.name}")
     return ["; ".join(reasons) for reasons in found]
 
@@ -115,16 +117,22 @@ class _Writer:
     def write(self, answers: pd.DataFrame) -> None:
         """Append a chunk."""
         if self._to.suffix == ".csv":
-            answers.to_csv(self._part, mode="a" if self._begun else "w", header=not self._begun, index=False,
-                           quoting=csv.QUOTE_MINIMAL)
+            answers.to_csv(
+                self._part,
+                mode="a" if self._begun else "w",
+                header=not self._begun,
+                index=False,
+                quoting=csv.QUOTE_MINIMAL,
+            )
         else:
             chunk = pa.Table.from_pandas(answers, preserve_index=False)
             self._parquet = self._parquet or pq.ParquetWriter(self._part, chunk.schema)
             self._parquet.write_table(chunk.cast(self._parquet.schema))
         self._begun = True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._parquet:
             self._parquet.close()
         if kind is None and self._begun:

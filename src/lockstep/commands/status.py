@@ -39,5 +39,8 @@ def _packaged(root: Path) -> list[str]:
 
 def _live(root: Path) -> list[str]:
     live = release.live(root)
-    return [f"live      {live['bento']} (predictor {live['model'][:12]})" if live else
-            "live      nothing; the first package promotes itself"]
+    return [
+        f"live      {live['bento']} (predictor {live['model'][:12]})"
+        if live
+        else "live      nothing; the first package promotes itself"
+    ]

@@ -18,17 +18,24 @@ def describe(root: Path) -> str:
     """Return a short table from ``reports/`` and ``models/``."""
     scores, verdict = read_object(root / "reports" / "metrics.json"), read_object(root / "reports" / "verdict.json")
     names = plugins.load("problems", verdict["problem"]).METRICS
-    lines = [f"winner    {verdict['family']}, {'accepted' if verdict['accepted'] else 'REJECTED'}, "
-             f"on {scores['n_rows']} test rows", "",
-             f"          {'':24}{'winner':>10}  {'95 % interval':>21}{'linear':>11}{'trivial':>11}"]
+    lines = [
+        f"winner    {verdict['family']}, {'accepted' if verdict['accepted'] else 'REJECTED'}, "
+        f"on {scores['n_rows']} test rows",
+        "",
+        f"          {'':24}{'winner':>10}  {'95 % interval':>21}{'linear':>11}{'trivial':>11}",
+    ]
     for name, greater in names.items():
         if name not in scores:
             continue
         interval = f"{scores.get(f'{name}_low', float('nan')):.5g} to {scores.get(f'{name}_high', float('nan')):.5g}"
-        lines.append(f"          {name + (' (+)' if greater else ' (-)'):24}{scores[name]:>10.5g}  {interval:>21}"
-                     f"{_cell(scores, f'linear_{name}')}{_cell(scores, f'trivial_{name}')}")
+        lines.append(
+            f"          {name + (' (+)' if greater else ' (-)'):24}{scores[name]:>10.5g}  {interval:>21}"
+            f"{_cell(scores, f'linear_{name}')}{_cell(scores, f'trivial_{name}')}"
+        )
     lines.append("          (+) greater is better, (-) smaller is better")
-    lines += [f"          gate {gate['gate']} failed: {gate['reason']}" for gate in verdict["gates"] if not gate["passed"]]
+    lines += [
+        f"          gate {gate['gate']} failed: {gate['reason']}" for gate in verdict["gates"] if not gate["passed"]
+    ]
     live = release.live(root)
     lines += ["", f"live      {live['bento']}" if live else "live      nothing"]
     return "\n".join(lines) + NEXT

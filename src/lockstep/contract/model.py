@@ -171,8 +171,11 @@ class Contract:
     def row_rules(self) -> tuple[Rule, ...]:
         """Rules on a row, those that ``required`` implies first."""
         stated = {rule.columns[0] for rule in self.rules if rule.type == NOT_NULL and rule.severity != "info"}
-        implied = [Rule(NOT_NULL, {"column": name}, "critical", (name,))
-                   for name, column in self.columns.items() if column.required and name not in stated]
+        implied = [
+            Rule(NOT_NULL, {"column": name}, "critical", (name,))
+            for name, column in self.columns.items()
+            if column.required and name not in stated
+        ]
         return (*implied, *(rule for rule in self.rules if rule.on_row))
 
     @cached_property
@@ -219,8 +222,10 @@ def _rule(item: Expectation, columns: dict[str, Column]) -> Rule:
         if name not in columns:
             raise ContractError(f"{FILE}: {item.type} names column {name!r}; {expected_one_of(name, columns)}")
         if columns[name].role == "ignored":
-            raise ContractError(f"{FILE}: {item.type} names column {name!r}, which is ignored and never read; "
-                                "give the column another role, or remove the rule.")
+            raise ContractError(
+                f"{FILE}: {item.type} names column {name!r}, which is ignored and never read; "
+                "give the column another role, or remove the rule."
+            )
     rule = Rule(item.type, item.kwargs, item.severity, tuple(named))
     if rule.on_row:
         _check_row_rule(rule, columns)
@@ -229,18 +234,23 @@ def _rule(item: Expectation, columns: dict[str, Column]) -> Rule:
 
 def _check_row_rule(rule: Rule, columns: dict[str, Column]) -> None:
     if "mostly" in rule.kwargs:
-        raise ContractError(f"{FILE}: {rule.type} on {rule.columns} uses 'mostly'; a rule holds for a row or it does "
-                            "not. Give it severity warning, and cap the share with validate.max_quarantine.")
+        raise ContractError(
+            f"{FILE}: {rule.type} on {rule.columns} uses 'mostly'; a rule holds for a row or it does "
+            "not. Give it severity warning, and cap the share with validate.max_quarantine."
+        )
     for key in rule.kwargs:
         if key not in ROW_RULES[rule.type]:
-            raise ContractError(f"{FILE}: {rule.type} has no use for {key!r}; "
-                                f"{expected_one_of(key, ROW_RULES[rule.type])}")
+            raise ContractError(
+                f"{FILE}: {rule.type} has no use for {key!r}; {expected_one_of(key, ROW_RULES[rule.type])}"
+            )
     for key in sorted(GIVEN & ROW_RULES[rule.type] - rule.kwargs.keys()):
         raise ContractError(f"{FILE}: {rule.type} must give {key!r}; found {sorted(rule.kwargs)}.")
     if "column_A" in rule.kwargs and rule.kwargs.get("ignore_row_if") != "either_value_is_missing":
-        raise ContractError(f"{FILE}: {rule.type} on {rule.columns} must say "
-                            '"ignore_row_if": "either_value_is_missing"; whether a value may be missing is a rule of '
-                            "its own.")
+        raise ContractError(
+            f"{FILE}: {rule.type} on {rule.columns} must say "
+            '"ignore_row_if": "either_value_is_missing"; whether a value may be missing is a rule of '
+            "its own."
+        )
     _check_arguments(rule, [columns[name].kind for name in rule.columns])
 
 
@@ -249,19 +259,24 @@ def _check_arguments(rule: Rule, kinds: list[Kind]) -> None:
         raise ContractError(f"{FILE}: {rule.type} on {rule.columns} must give min_value, max_value or both.")
     allowed = KINDS_OF.get(rule.type)
     if allowed and kinds[0] not in allowed:
-        raise ContractError(f"{FILE}: {rule.type} is for columns of kind {sorted(allowed)}; {rule.columns[0]!r} is of "
-                            f"kind {kinds[0]!r}.")
+        raise ContractError(
+            f"{FILE}: {rule.type} is for columns of kind {sorted(allowed)}; {rule.columns[0]!r} is of "
+            f"kind {kinds[0]!r}."
+        )
     if len({COMPARABLE.get(kind, kind) for kind in kinds}) > 1:
-        raise ContractError(f"{FILE}: {rule.type} compares columns of one kind; {list(rule.columns)} are of kinds "
-                            f"{list(kinds)}.")
+        raise ContractError(
+            f"{FILE}: {rule.type} compares columns of one kind; {list(rule.columns)} are of kinds {list(kinds)}."
+        )
 
 
 def _check_roles(columns: dict[str, Column]) -> None:
     for role in ("target", "time", "group"):
         holders = [name for name, column in columns.items() if column.role == role]
         if len(holders) > 1 or (role == "target" and not holders):
-            raise ContractError(f"{FILE}: {'exactly' if role == 'target' else 'at most'} one column may have role "
-                                f"{role!r}; found {holders}.")
+            raise ContractError(
+                f"{FILE}: {'exactly' if role == 'target' else 'at most'} one column may have role "
+                f"{role!r}; found {holders}."
+            )
     if not any(column.is_input for column in columns.values()):
         raise ContractError(f"{FILE}: at least one column must have role 'input'; found none.")
 

@@ -168,14 +168,19 @@ def _check_names(names: list[str], contract: Contract, target: bool) -> None:
         raise Breach(f"column names must differ; {doubled} stand more than once in the table.")
     # An ignored column may go; one that a prediction does not need may be absent.
     spared = {"ignored"} if target else {"ignored", "target", "id", "time", "group"}
-    needed = [name for name, column in contract.columns.items()
-              if column.role not in spared and (target or column.required)]
+    needed = [
+        name for name, column in contract.columns.items() if column.role not in spared and (target or column.required)
+    ]
     absent = [name for name in needed if name not in names]
     extra = [name for name in names if name not in contract.columns]
     if absent:
         guess = f" Was it renamed? The table has {extra}, which the contract does not." if extra else ""
-        raise Breach(f"column {absent[0]!r} is missing from the table; the contract requires {absent}.{guess} "
-                     "See expectations/rows.json.")
+        raise Breach(
+            f"column {absent[0]!r} is missing from the table; the contract requires {absent}.{guess} "
+            "See expectations/rows.json."
+        )
     if extra:
-        raise Breach(f"column {extra[0]!r} is not in the contract; {expected_one_of(extra[0], contract.columns)} "
-                     "Describe it in expectations/rows.json, or give it the role 'ignored'.")
+        raise Breach(
+            f"column {extra[0]!r} is not in the contract; {expected_one_of(extra[0], contract.columns)} "
+            "Describe it in expectations/rows.json, or give it the role 'ignored'."
+        )

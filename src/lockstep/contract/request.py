@@ -42,8 +42,9 @@ class Door:
     """The request door of a contract: JSON rows in, typed rows or faults out."""
 
     def __init__(self, contract: Contract) -> None:
-        self.columns = {name: column for name, column in contract.columns.items()
-                        if column.role not in ("target", "ignored")}
+        self.columns = {
+            name: column for name, column in contract.columns.items() if column.role not in ("target", "ignored")
+        }
         self.inputs = contract.inputs
         self._ignored = {name for name, column in contract.columns.items() if column.role == "ignored"}
         self._target = contract.target

@@ -36,8 +36,9 @@ def compile_rule(rule: Rule, columns: Mapping[str, Column]) -> Check:
 
 def row_checks(contract: Contract, names: set[str]) -> list[tuple[Rule, Check]]:
     """Return the rules that read only columns among ``names``, compiled, in the contract's order."""
-    return [(rule, compile_rule(rule, contract.columns))
-            for rule in contract.row_rules if names.issuperset(rule.columns)]
+    return [
+        (rule, compile_rule(rule, contract.columns)) for rule in contract.row_rules if names.issuperset(rule.columns)
+    ]
 
 
 def _on_value(rule: Rule, column: Column) -> Callable[[Any], bool]:
@@ -101,8 +102,9 @@ def _moment(value: Any) -> datetime:
 
 def _members(rule: Rule, column: Column) -> frozenset[Any]:
     if not isinstance(rule.kwargs["value_set"], list):
-        raise ContractError(f"{FILE}: value_set of column {rule.columns[0]!r} must be a list; "
-                            f"got {rule.kwargs['value_set']!r}.")
+        raise ContractError(
+            f"{FILE}: value_set of column {rule.columns[0]!r} must be a list; got {rule.kwargs['value_set']!r}."
+        )
     return frozenset(bound(value, column) for value in rule.kwargs["value_set"])
 
 

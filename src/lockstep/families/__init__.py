@@ -99,8 +99,10 @@ def check_matrix(X: Array, task: Task) -> Array:
     columns, largest = task.codes
     codes = X[:, columns]
     if not (np.isnan(codes) | ((codes >= 0) & (codes <= largest) & (codes == np.floor(codes)))).all():
-        raise IntegrityError("the codes of categories must be whole numbers of the vocabulary, or one past it; "
-                             "others stand in the matrix.")
+        raise IntegrityError(
+            "the codes of categories must be whole numbers of the vocabulary, or one past it; "
+            "others stand in the matrix."
+        )
     return X
 
 

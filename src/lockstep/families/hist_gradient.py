@@ -15,39 +15,60 @@ FILE = "hist_gradient.tl"
 MAX_ROUNDS = 1_000
 PATIENCE = 30
 
+
 def defaults(n_classes: int) -> Settings:
     """Return what is tried first."""
-    return {"learning_rate": 0.08, "max_leaf_nodes": 31, "min_samples_leaf": 20,
-            "l2_regularization": 1e-3, "max_features": 0.8}
+    return {
+        "learning_rate": 0.08,
+        "max_leaf_nodes": 31,
+        "min_samples_leaf": 20,
+        "l2_regularization": 1e-3,
+        "max_features": 0.8,
+    }
 
 
 def space(n_classes: int) -> dict[str, Any]:
     """Return what the search draws from."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
-    return {"learning_rate": FloatDistribution(0.02, 0.3, log=True),
-            "max_leaf_nodes": IntDistribution(4, 127, log=True),
-            "min_samples_leaf": IntDistribution(5, 100, log=True),
-            "l2_regularization": FloatDistribution(1e-4, 30.0, log=True),
-            "max_features": FloatDistribution(0.4, 1.0)}
+    return {
+        "learning_rate": FloatDistribution(0.02, 0.3, log=True),
+        "max_leaf_nodes": IntDistribution(4, 127, log=True),
+        "min_samples_leaf": IntDistribution(5, 100, log=True),
+        "l2_regularization": FloatDistribution(1e-4, 30.0, log=True),
+        "max_features": FloatDistribution(0.4, 1.0),
+    }
 
 
-def fit(X: Array, y: NDArray[Any], task: Task, settings: Settings, *, seed: int, threads: int,
-        valid: tuple[Array, NDArray[Any]] | None = None) -> "HistGradient":
+def fit(
+    X: Array,
+    y: NDArray[Any],
+    task: Task,
+    settings: Settings,
+    *,
+    seed: int,
+    threads: int,
+    valid: tuple[Array, NDArray[Any]] | None = None,
+) -> "HistGradient":
     """Fit on ``X`` of shape (n_rows, n_parts); with ``valid`` stop early, else take ``settings["rounds"]``."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
     kind = HistGradientBoostingClassifier if task.n_classes else HistGradientBoostingRegressor
     values = {key: value for key, value in settings.items() if key != "rounds"}
-    estimator = kind(**values, categorical_features=task.categorical, random_state=seed,
-                     max_iter=settings.get("rounds", MAX_ROUNDS), early_stopping=valid is not None,
-                     n_iter_no_change=PATIENCE)
+    estimator = kind(
+        **values,
+        categorical_features=task.categorical,
+        random_state=seed,
+        max_iter=settings.get("rounds", MAX_ROUNDS),
+        early_stopping=valid is not None,
+        n_iter_no_change=PATIENCE,
+    )
     held_out = {} if valid is None else {"X_val": without_unseen(valid[0], task), "y_val": valid[1]}
     with threadpool_limits(threads, user_api="openmp"):
         estimator.fit(_without_empty(without_unseen(X, task)), y, **held_out)
     if valid is not None:  # scikit-learn keeps the rounds it waited in vain; the first score is that of none
-        del estimator._predictors[max(int(np.argmax(estimator.validation_score_)), 1):]
+        del estimator._predictors[max(int(np.argmax(estimator.validation_score_)), 1) :]
     return HistGradient(estimator, task)
 
 

@@ -39,8 +39,16 @@ def space(n_classes: int) -> dict[str, Any]:
     return drawn | ({} if n_classes else {"l1_ratio": CategoricalDistribution([0.0, 0.5])})
 
 
-def fit(X: Array, y: NDArray[Any], task: Task, settings: Settings, *, seed: int, threads: int,
-        valid: tuple[Array, NDArray[Any]] | None = None) -> "Linear":
+def fit(
+    X: Array,
+    y: NDArray[Any],
+    task: Task,
+    settings: Settings,
+    *,
+    seed: int,
+    threads: int,
+    valid: tuple[Array, NDArray[Any]] | None = None,
+) -> "Linear":
     """Fit on ``X`` of shape (n_rows, n_parts); ``strength`` is the penalty per row."""
     from threadpoolctl import threadpool_limits
 
@@ -119,11 +127,11 @@ class Basis:
 
         blocks = []
         for start in range(0, len(X), CHUNK_ROWS):
-            chunk = X[start:start + CHUNK_ROWS]
+            chunk = X[start : start + CHUNK_ROWS]
             numeric = sparse.csr_matrix(self.terms(chunk).reshape(len(chunk), -1))
             positions = self.codes(chunk) - numeric.shape[1]
             shape = (len(chunk), self.n_weights - numeric.shape[1])
-            ends = np.arange(0, positions.size + 1, max(positions.shape[1], 1))[:len(chunk) + 1]
+            ends = np.arange(0, positions.size + 1, max(positions.shape[1], 1))[: len(chunk) + 1]
             ends = ends if positions.shape[1] else np.zeros(len(chunk) + 1, dtype=np.int64)
             one_hot = sparse.csr_matrix((np.ones(positions.size), positions.ravel(), ends), shape=shape)
             blocks.append(sparse.hstack([numeric, one_hot], format="csr"))
@@ -137,14 +145,17 @@ class Linear:
 
     def __init__(self, basis: Basis, weights: Array, intercept: Array, task: Task) -> None:
         self._basis, self._weights, self._intercept, self._task = basis, weights, intercept, task
-        never = [start + task.parts[j].n_codes for j, start in zip(basis.categories, basis.starts, strict=True)
-                 if not task.parts[j].other_seen]
+        never = [
+            start + task.parts[j].n_codes
+            for j, start in zip(basis.categories, basis.starts, strict=True)
+            if not task.parts[j].other_seen
+        ]
         self._weights[:, never] = 0
 
     def predict(self, X: Array) -> Array:
         """Return values or probabilities; summed term by term, so a row's answer is its own."""
         X = check_matrix(X, self._task)
-        chunks = [self._score(X[start:start + CHUNK_ROWS]) for start in range(0, max(len(X), 1), CHUNK_ROWS)]
+        chunks = [self._score(X[start : start + CHUNK_ROWS]) for start in range(0, max(len(X), 1), CHUNK_ROWS)]
         scores = np.concatenate(chunks)
         if self._task.n_classes == 0:
             return scores[:, 0]
@@ -165,8 +176,14 @@ class Linear:
     def save(self, folder: Path) -> None:
         """Write one ``.npz`` whose bytes depend on the numbers alone."""
         basis = self._basis
-        arrays = {"center": basis.center, "scale": basis.scale, "fill": basis.fill, "knots": basis.knots,
-                  "weights": self._weights, "intercept": self._intercept}
+        arrays = {
+            "center": basis.center,
+            "scale": basis.scale,
+            "fill": basis.fill,
+            "knots": basis.knots,
+            "weights": self._weights,
+            "intercept": self._intercept,
+        }
         with zipfile.ZipFile(folder / FILE, "w") as archive:
             for name, array in arrays.items():
                 content = io.BytesIO()
@@ -201,8 +218,11 @@ def _solve(design: Any, y: NDArray[Any], task: Task, settings: Settings, seed: i
             return np.array(model.coef_), np.array(model.intercept_)
         center, scale = y.mean(), y.std() or 1.0
         target = (y - center) / scale
-        model = (ElasticNet(alpha=settings["strength"], l1_ratio=l1_ratio, max_iter=1_000, random_state=seed)
-                 if l1_ratio else Ridge(alpha=penalty, solver="sparse_cg", tol=1e-8, max_iter=5_000))
+        model = (
+            ElasticNet(alpha=settings["strength"], l1_ratio=l1_ratio, max_iter=1_000, random_state=seed)
+            if l1_ratio
+            else Ridge(alpha=penalty, solver="sparse_cg", tol=1e-8, max_iter=5_000)
+        )
         model.fit(design, target)
     return np.atleast_2d(model.coef_) * scale, np.atleast_1d(model.intercept_) * scale + center
 

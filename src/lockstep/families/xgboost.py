@@ -16,39 +16,70 @@ PATIENCE = 40
 LARGEST = 3e38
 """Numbers beyond it count as it; XGBoost computes in float32 and would take them for infinite."""
 
+
 def defaults(n_classes: int) -> Settings:
     """Return what is tried first."""
-    return {"learning_rate": 0.06, "max_depth": 6, "min_child_weight": 3.0, "subsample": 0.8,
-            "colsample_bytree": 0.8, "reg_lambda": 1.0, "reg_alpha": 1e-3}
+    return {
+        "learning_rate": 0.06,
+        "max_depth": 6,
+        "min_child_weight": 3.0,
+        "subsample": 0.8,
+        "colsample_bytree": 0.8,
+        "reg_lambda": 1.0,
+        "reg_alpha": 1e-3,
+    }
 
 
 def space(n_classes: int) -> dict[str, Any]:
     """Return what the search draws from."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
-    return {"learning_rate": FloatDistribution(0.02, 0.2, log=True),
-            "max_depth": IntDistribution(2, 10),
-            "min_child_weight": FloatDistribution(0.5, 60.0, log=True),
-            "subsample": FloatDistribution(0.5, 1.0),
-            "colsample_bytree": FloatDistribution(0.4, 1.0),
-            "reg_lambda": FloatDistribution(1e-2, 30.0, log=True),
-            "reg_alpha": FloatDistribution(1e-4, 10.0, log=True)}
+    return {
+        "learning_rate": FloatDistribution(0.02, 0.2, log=True),
+        "max_depth": IntDistribution(2, 10),
+        "min_child_weight": FloatDistribution(0.5, 60.0, log=True),
+        "subsample": FloatDistribution(0.5, 1.0),
+        "colsample_bytree": FloatDistribution(0.4, 1.0),
+        "reg_lambda": FloatDistribution(1e-2, 30.0, log=True),
+        "reg_alpha": FloatDistribution(1e-4, 10.0, log=True),
+    }
 
 
-def fit(X: Array, y: NDArray[Any], task: Task, settings: Settings, *, seed: int, threads: int,
-        valid: tuple[Array, NDArray[Any]] | None = None) -> "XGBoost":
+def fit(
+    X: Array,
+    y: NDArray[Any],
+    task: Task,
+    settings: Settings,
+    *,
+    seed: int,
+    threads: int,
+    valid: tuple[Array, NDArray[Any]] | None = None,
+) -> "XGBoost":
     """Fit on ``X`` of shape (n_rows, n_parts); with ``valid`` stop early, else take ``settings["rounds"]``."""
     import xgboost
 
     values = {key: value for key, value in settings.items() if key != "rounds"}
-    config = {**values, **_objective(task), "tree_method": "hist", "seed": seed, "nthread": threads,
-              "max_cat_to_onehot": 4, "verbosity": 0}
+    config = {
+        **values,
+        **_objective(task),
+        "tree_method": "hist",
+        "seed": seed,
+        "nthread": threads,
+        "max_cat_to_onehot": 4,
+        "verbosity": 0,
+    }
     data = _quantile_matrix(X, y, task, threads)
     if valid is None:
         return XGBoost(xgboost.train(config, data, num_boost_round=settings["rounds"]), task, settings["rounds"])
     held_out = _quantile_matrix(*valid, task, threads, reference=data)
-    booster = xgboost.train(config, data, num_boost_round=MAX_ROUNDS, evals=[(held_out, "valid")],
-                            early_stopping_rounds=PATIENCE, verbose_eval=False)
+    booster = xgboost.train(
+        config,
+        data,
+        num_boost_round=MAX_ROUNDS,
+        evals=[(held_out, "valid")],
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+    )
     rounds = booster.best_iteration + 1
     return XGBoost(booster[:rounds], task, rounds)
 
@@ -97,5 +128,6 @@ def _quantile_matrix(X: Array, y: NDArray[Any], task: Task, threads: int, refere
     import xgboost
 
     types = ["c" if categorical else "q" for categorical in task.categorical]
-    return xgboost.QuantileDMatrix(_narrow(X, task), y, feature_types=types, enable_categorical=True,
-                                   ref=reference, nthread=threads)
+    return xgboost.QuantileDMatrix(
+        _narrow(X, task), y, feature_types=types, enable_categorical=True, ref=reference, nthread=threads
+    )

@@ -36,8 +36,10 @@ def check_target(values: "pd.Series", name: str) -> None:
     found = sorted(values.dropna().unique())
     if len(found) != 2:
         hint = "Set problem: multiclass." if len(found) > 2 else ""
-        raise FitError(f"target {name!r} must have two classes for problem 'binary'; found {len(found)}: "
-                       f"{found[:6]}. {hint}".rstrip())
+        raise FitError(
+            f"target {name!r} must have two classes for problem 'binary'; found {len(found)}: "
+            f"{found[:6]}. {hint}".rstrip()
+        )
 
 
 def classes(values: "pd.Series", stated: tuple[str, ...]) -> tuple[str, ...]:

@@ -30,8 +30,10 @@ def check_target(values: "pd.Series", name: str) -> None:
     """
     n_classes = values.nunique()
     if n_classes > MAX_CLASSES:
-        raise FitError(f"target {name!r} may have at most {MAX_CLASSES} classes; found {n_classes}. Is it a number "
-                       "(problem: regression) or an identifier?")
+        raise FitError(
+            f"target {name!r} may have at most {MAX_CLASSES} classes; found {n_classes}. Is it a number "
+            "(problem: regression) or an identifier?"
+        )
     check_counts(values, name)
 
 
@@ -39,12 +41,15 @@ def check_counts(values: "pd.Series", name: str) -> None:
     """Refuse a constant target and a class too small to be both learned and tested."""
     counts = values.value_counts()
     if len(counts) < 2:
-        raise FitError(f"target {name!r} must take more than one value; all {len(values)} rows hold "
-                       f"{list(counts.index)}.")
+        raise FitError(
+            f"target {name!r} must take more than one value; all {len(values)} rows hold {list(counts.index)}."
+        )
     rare = sorted(str(value) for value, count in counts.items() if count < MIN_ROWS)
     if rare:
-        raise FitError(f"each class of target {name!r} must have at least {MIN_ROWS} rows; {rare[:5]} "
-                       f"{'has' if len(rare) == 1 else 'have'} one. Drop or merge them, or add rows.")
+        raise FitError(
+            f"each class of target {name!r} must have at least {MIN_ROWS} rows; {rare[:5]} "
+            f"{'has' if len(rare) == 1 else 'have'} one. Drop or merge them, or add rows."
+        )
 
 
 def classes(values: "pd.Series", stated: tuple[str, ...]) -> tuple[str, ...]:
@@ -52,8 +57,9 @@ def classes(values: "pd.Series", stated: tuple[str, ...]) -> tuple[str, ...]:
     found = tuple(sorted(_names(values).dropna().unique()))
     unknown = sorted(set(found) - set(stated))
     if stated and unknown:
-        raise FitError(f"the target holds classes {unknown} that the contract's 'classes' {list(stated)} does not "
-                       "list.")
+        raise FitError(
+            f"the target holds classes {unknown} that the contract's 'classes' {list(stated)} does not list."
+        )
     return stated or found
 
 

@@ -27,8 +27,10 @@ def check_target(values: "pd.Series", name: str) -> None:
         With the one value found.
     """
     if values.nunique() < 2:
-        raise FitError(f"target {name!r} must take more than one value; all {len(values)} rows hold "
-                       f"{values.unique()[:1].tolist()}.")
+        raise FitError(
+            f"target {name!r} must take more than one value; all {len(values)} rows hold "
+            f"{values.unique()[:1].tolist()}."
+        )
 
 
 def classes(values: "pd.Series", stated: tuple[str, ...]) -> tuple[str, ...]:
@@ -38,7 +40,7 @@ def classes(values: "pd.Series", stated: tuple[str, ...]) -> tuple[str, ...]:
 
 def encode_target(values: "pd.Series", names: tuple[str, ...]) -> Array:
     """Return the numbers themselves."""
-    return values.to_numpy(dtype=np.float64)
+    return np.asarray(values.to_numpy(dtype=np.float64))
 
 
 def losses(y: Array, output: Array) -> Array:

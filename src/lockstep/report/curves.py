@@ -90,12 +90,14 @@ def roc(positive: NDArray[np.bool_], score: Array, n_taken: int) -> "pd.DataFram
     import pandas as pd
 
     threshold, taken, hits = _by_threshold(positive, score)
-    frame = pd.DataFrame({
-        "fpr": np.r_[0, taken - hits] / np.sum(~positive),
-        "tpr": np.r_[0, hits] / positive.sum(),
-        "threshold": np.r_[np.nan, threshold],
-        "chosen": _marked(np.r_[0, taken], n_taken),
-    })
+    frame = pd.DataFrame(
+        {
+            "fpr": np.r_[0, taken - hits] / np.sum(~positive),
+            "tpr": np.r_[0, hits] / positive.sum(),
+            "threshold": np.r_[np.nan, threshold],
+            "chosen": _marked(np.r_[0, taken], n_taken),
+        }
+    )
     return _thin(frame, "fpr", "tpr")
 
 
@@ -104,12 +106,14 @@ def precision_recall(positive: NDArray[np.bool_], score: Array, n_taken: int) ->
     import pandas as pd
 
     threshold, taken, hits = _by_threshold(positive, score)
-    frame = pd.DataFrame({
-        "recall": hits / positive.sum(),
-        "precision": hits / taken,
-        "threshold": threshold,
-        "chosen": _marked(taken, n_taken) & (n_taken > 0),
-    })
+    frame = pd.DataFrame(
+        {
+            "recall": hits / positive.sum(),
+            "precision": hits / taken,
+            "threshold": threshold,
+            "chosen": _marked(taken, n_taken) & (n_taken > 0),
+        }
+    )
     return _thin(frame, "recall", "precision")
 
 
@@ -129,8 +133,9 @@ def calibration(happened: NDArray[np.bool_], probability: Array) -> "pd.DataFram
     hits = np.bincount(bins, weights=happened)[filled].astype(np.int64)
     mean = np.bincount(bins, weights=probability)[filled] / n_rows[filled]
     low, high = wilson(hits, n_rows[filled])
-    return pd.DataFrame({"predicted": mean, "observed": hits / n_rows[filled], "low": low, "high": high,
-                         "n_rows": n_rows[filled]})
+    return pd.DataFrame(
+        {"predicted": mean, "observed": hits / n_rows[filled], "low": low, "high": high, "n_rows": n_rows[filled]}
+    )
 
 
 def wilson(hits: Codes, n_rows: Codes) -> tuple[Array, Array]:
@@ -151,8 +156,9 @@ def confusion(classes: Sequence[str], y: Codes, predicted: Codes) -> "pd.DataFra
     counts = np.bincount(y * n + predicted, minlength=n * n)
     totals = np.repeat(np.bincount(y, minlength=n), n)
     share = np.divide(counts, totals, out=np.zeros(n * n), where=totals > 0)
-    return pd.DataFrame({"actual": np.repeat(classes, n), "predicted": np.tile(classes, n), "n_rows": counts,
-                         "share": share})
+    return pd.DataFrame(
+        {"actual": np.repeat(classes, n), "predicted": np.tile(classes, n), "n_rows": counts, "share": share}
+    )
 
 
 def confusion_rows(classes: Sequence[str], y: Codes, predicted: Codes) -> "pd.DataFrame":
@@ -173,20 +179,27 @@ def residual_histogram(residuals: Array) -> "pd.DataFrame":
 
     bounds = np.quantile(residuals, [0.005, 0.995])
     counts, edges = np.histogram(np.clip(residuals, *bounds), bins=N_HISTOGRAM_BINS)
-    return pd.DataFrame({"residual": (edges[:-1] + edges[1:]) / 2, "low": edges[:-1], "high": edges[1:],
-                         "n_rows": counts})
+    return pd.DataFrame(
+        {"residual": (edges[:-1] + edges[1:]) / 2, "low": edges[:-1], "high": edges[1:], "n_rows": counts}
+    )
 
 
 def best_so_far(search: Mapping[str, Sequence[float | None]]) -> "pd.DataFrame":
     """Return each trial's loss and the least until then; a trial without a loss has none of its own."""
     import pandas as pd
 
-    frames = [pd.DataFrame({"family": family, "trial": np.arange(1, len(losses) + 1),
-                            "loss": np.array(losses, dtype=np.float64)}) for family, losses in search.items() if losses]
+    frames = [
+        pd.DataFrame(
+            {"family": family, "trial": np.arange(1, len(losses) + 1), "loss": np.array(losses, dtype=np.float64)}
+        )
+        for family, losses in search.items()
+        if losses
+    ]
     if not frames:
         return pd.DataFrame({"family": [], "trial": [], "loss": [], "best": []})
-    return pd.concat([frame.assign(best=np.fmin.accumulate(frame["loss"].to_numpy())) for frame in frames],
-                     ignore_index=True)
+    return pd.concat(
+        [frame.assign(best=np.fmin.accumulate(frame["loss"].to_numpy())) for frame in frames], ignore_index=True
+    )
 
 
 def _by_threshold(positive: NDArray[np.bool_], score: Array) -> tuple[Array, Codes, Codes]:

@@ -25,27 +25,49 @@ WIDTH_INCHES, HEIGHT_INCHES = 5.4, 4.1
 MAX_CLASSES, MAX_CLASSES_COUNTED, MAX_CLASSES_UPRIGHT = 20, 8, 4
 LEGEND_COLUMNS = 3
 CAPTIONS = {
-    "roc": ("ROC curve", "Share of positives found against share of negatives taken for positive, at every threshold. "
-            "The dot is the threshold that serves; the dashed line is chance."),
-    "precision_recall": ("Precision and recall", "Share of positives among the rows taken, against share of positives "
-                         "found. The dot is the threshold that serves."),
-    "calibration": ("Calibration", "Observed share against mean predicted probability, in bins of about equally many "
-                    "rows, with 95 % Wilson intervals. On the dashed line a probability means what it says."),
-    "confusion": ("Confusion", "Rows by actual and predicted class. Shares are of the actual class; the diagonal is "
-                  "right."),
-    "residuals": ("Predicted and actual", "One dot a row, evenly sampled if there are many. On the dashed line the "
-                  "prediction is right."),
-    "residual_histogram": ("Residuals", "Actual less predicted, all test rows. The outermost bars also hold what lies "
-                           "beyond them."),
-    "importance": ("Importance of columns", "Increase of the mean loss when one column is shuffled among the rows: "
-                   "mean, least and greatest of the shuffles."),
+    "roc": (
+        "ROC curve",
+        "Share of positives found against share of negatives taken for positive, at every threshold. "
+        "The dot is the threshold that serves; the dashed line is chance.",
+    ),
+    "precision_recall": (
+        "Precision and recall",
+        "Share of positives among the rows taken, against share of positives "
+        "found. The dot is the threshold that serves.",
+    ),
+    "calibration": (
+        "Calibration",
+        "Observed share against mean predicted probability, in bins of about equally many "
+        "rows, with 95 % Wilson intervals. On the dashed line a probability means what it says.",
+    ),
+    "confusion": (
+        "Confusion",
+        "Rows by actual and predicted class. Shares are of the actual class; the diagonal is right.",
+    ),
+    "residuals": (
+        "Predicted and actual",
+        "One dot a row, evenly sampled if there are many. On the dashed line the prediction is right.",
+    ),
+    "residual_histogram": (
+        "Residuals",
+        "Actual less predicted, all test rows. The outermost bars also hold what lies beyond them.",
+    ),
+    "importance": (
+        "Importance of columns",
+        "Increase of the mean loss when one column is shuffled among the rows: "
+        "mean, least and greatest of the shuffles.",
+    ),
     "search": ("Search", "Least mean loss over the folds so far, by trial and family; faint dots are single trials."),
 }
 LABELS = {
-    "roc": ("false positive rate", "true positive rate (recall)"), "precision_recall": ("recall", "precision"),
-    "calibration": ("mean predicted probability", "observed share"), "confusion": ("predicted", "actual"),
-    "residuals": ("actual", "predicted"), "residual_histogram": ("actual - predicted", "rows"),
-    "importance": ("increase of the loss", ""), "search": ("trial", "least {loss} so far"),
+    "roc": ("false positive rate", "true positive rate (recall)"),
+    "precision_recall": ("recall", "precision"),
+    "calibration": ("mean predicted probability", "observed share"),
+    "confusion": ("predicted", "actual"),
+    "residuals": ("actual", "predicted"),
+    "residual_histogram": ("actual - predicted", "rows"),
+    "importance": ("increase of the loss", ""),
+    "search": ("trial", "least {loss} so far"),
 }
 UNIT_SQUARE = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02)}
 
@@ -104,8 +126,9 @@ def _roc(axes: "Axes", frame: "pd.DataFrame") -> None:
 
 
 def _precision_recall(axes: "Axes", frame: "pd.DataFrame") -> None:
-    axes.plot([0, *frame["recall"]], [frame["precision"].iloc[0], *frame["precision"]], color=ACCENT,
-              drawstyle="steps-pre")
+    axes.plot(
+        [0, *frame["recall"]], [frame["precision"].iloc[0], *frame["precision"]], color=ACCENT, drawstyle="steps-pre"
+    )
     _mark_chosen(axes, frame, "recall", "precision")
     axes.set(**UNIT_SQUARE)
 
@@ -113,8 +136,17 @@ def _precision_recall(axes: "Axes", frame: "pd.DataFrame") -> None:
 def _calibration(axes: "Axes", frame: "pd.DataFrame") -> None:
     spread = [frame["observed"] - frame["low"], frame["high"] - frame["observed"]]
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
-    axes.errorbar(frame["predicted"], frame["observed"], yerr=[side.clip(lower=0) for side in spread], color=ACCENT,
-                  fmt="o-", markersize=5, linewidth=1.5, elinewidth=1.2, capsize=3)
+    axes.errorbar(
+        frame["predicted"],
+        frame["observed"],
+        yerr=[side.clip(lower=0) for side in spread],
+        color=ACCENT,
+        fmt="o-",
+        markersize=5,
+        linewidth=1.5,
+        elinewidth=1.2,
+        capsize=3,
+    )
     least, most = frame["n_rows"].min(), frame["n_rows"].max()
     counts = number(least) if least == most else f"{number(least)} to {number(most)}"
     axes.text(0.03, 0.95, f"{counts} rows a bin", transform=axes.transAxes, color=MUTED, va="top")
@@ -132,13 +164,22 @@ def _confusion(axes: "Axes", frame: "pd.DataFrame") -> None:
     axes.pcolormesh(shares, cmap=blues, vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
     size = 11 if len(names) <= MAX_CLASSES_UPRIGHT else 9 if len(names) <= MAX_CLASSES_COUNTED else 7
     for i, j in np.ndindex(counts.shape):
-        axes.text(j + 0.5, i + 0.5, _cell(counts[i, j], shares[i, j], len(names)), ha="center", va="center",
-                  fontsize=size, linespacing=1.3, color="white" if shares[i, j] > 0.6 else INK)
+        axes.text(
+            j + 0.5,
+            i + 0.5,
+            _cell(counts[i, j], shares[i, j], len(names)),
+            ha="center",
+            va="center",
+            fontsize=size,
+            linespacing=1.3,
+            color="white" if shares[i, j] > 0.6 else INK,
+        )
     places = [i + 0.5 for i in range(len(names))]
     labels = [shorten(name, 16) for name in names]
     upright = len(names) <= MAX_CLASSES_UPRIGHT
-    axes.set_xticks(places, labels, rotation=0 if upright else 40, ha="center" if upright else "right",
-                    rotation_mode="anchor")
+    axes.set_xticks(
+        places, labels, rotation=0 if upright else 40, ha="center" if upright else "right", rotation_mode="anchor"
+    )
     axes.set_yticks(places, labels)
     axes.set(ylim=(len(names), 0))
     if len(names) > MAX_CLASSES_COUNTED:
@@ -156,8 +197,15 @@ def _residuals(axes: "Axes", frame: "pd.DataFrame") -> None:
 
 
 def _residual_histogram(axes: "Axes", frame: "pd.DataFrame") -> None:
-    axes.bar(frame["low"], frame["n_rows"], width=frame["high"] - frame["low"], align="edge", color=ACCENT,
-             edgecolor="white", linewidth=0.5)
+    axes.bar(
+        frame["low"],
+        frame["n_rows"],
+        width=frame["high"] - frame["low"],
+        align="edge",
+        color=ACCENT,
+        edgecolor="white",
+        linewidth=0.5,
+    )
     axes.axvline(0, color=INK, linewidth=1, linestyle="--")
     _plain_ticks(axes, "both")
 
@@ -165,8 +213,14 @@ def _residual_histogram(axes: "Axes", frame: "pd.DataFrame") -> None:
 def _importance(axes: "Axes", frame: "pd.DataFrame") -> None:
     places = range(len(frame))
     spread = [frame["increase"] - frame["low"], frame["high"] - frame["increase"]]
-    axes.barh(places, frame["increase"], height=0.7, color=ACCENT, xerr=[side.clip(lower=0) for side in spread],
-              error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2})
+    axes.barh(
+        places,
+        frame["increase"],
+        height=0.7,
+        color=ACCENT,
+        xerr=[side.clip(lower=0) for side in spread],
+        error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
+    )
     axes.axvline(0, color=MUTED, linewidth=1)
     axes.set_yticks(places, [shorten(str(name), 24) for name in frame["column"]])
     axes.set(ylim=(max(len(frame), 3) - 0.4, -0.6))
@@ -182,8 +236,15 @@ def _search(axes: "Axes", frame: "pd.DataFrame") -> None:
         trials = frame[frame["family"] == family]
         style: dict[str, Any] = {"color": LINES[i % len(LINES)], "marker": MARKERS[i % len(MARKERS)]}
         axes.scatter(trials["trial"], trials["loss"], s=14, alpha=0.35, linewidths=0, **style)
-        axes.plot(trials["trial"], trials["best"], drawstyle="steps-post", markersize=4, label=shorten(str(family), 24),
-                  markevery=[-1], **style)
+        axes.plot(
+            trials["trial"],
+            trials["best"],
+            drawstyle="steps-post",
+            markersize=4,
+            label=shorten(str(family), 24),
+            markevery=[-1],
+            **style,
+        )
     _plain_ticks(axes, "y")
     if frame["best"].notna().any():
         low, high = frame["best"].min(), frame["best"].max()
@@ -191,13 +252,25 @@ def _search(axes: "Axes", frame: "pd.DataFrame") -> None:
         # Limits by the best alone: a trial far off must not flatten the lines.
         axes.set(xlim=(0.5, frame["trial"].max() + 0.5), ylim=(low - room, high + room))
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=LEGEND_COLUMNS, borderaxespad=0.2, columnspacing=1.2,
-                    fontsize=9)
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=LEGEND_COLUMNS,
+            borderaxespad=0.2,
+            columnspacing=1.2,
+            fontsize=9,
+        )
 
 
 _DRAWINGS: dict[str, Callable[["Axes", "pd.DataFrame"], None]] = {
-    "roc": _roc, "precision_recall": _precision_recall, "calibration": _calibration, "confusion": _confusion,
-    "residuals": _residuals, "residual_histogram": _residual_histogram, "importance": _importance, "search": _search,
+    "roc": _roc,
+    "precision_recall": _precision_recall,
+    "calibration": _calibration,
+    "confusion": _confusion,
+    "residuals": _residuals,
+    "residual_histogram": _residual_histogram,
+    "importance": _importance,
+    "search": _search,
 }
 
 
@@ -226,7 +299,7 @@ def _counted(frame: "pd.DataFrame") -> tuple[list[str], Any]:
     names = list(dict.fromkeys(frame["actual"]))
     if len(names) > MAX_CLASSES:
         totals = frame.groupby("actual")["n_rows"].sum()
-        kept = set(sorted(names, key=lambda name: (-totals[name], names.index(name)))[:MAX_CLASSES - 1])
+        kept = set(sorted(names, key=lambda name: (-totals[name], names.index(name)))[: MAX_CLASSES - 1])
         others = f"({len(names) - len(kept)} others)"
         merged = {name: name if name in kept else others for name in names}
         frame = frame.assign(actual=frame["actual"].map(merged), predicted=frame["predicted"].map(merged))

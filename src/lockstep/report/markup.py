@@ -68,9 +68,11 @@ summary { cursor: pointer; color: var(--muted); font-size: .88rem; }
 
 def page(title: str, *sections: Html) -> str:
     """Return a whole page, which loads nothing."""
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" '
-            f'content="width=device-width, initial-scale=1">\n<title>{cell(title)}</title>\n<style>{CSS}</style>\n'
-            f"</head>\n<body>\n<main>\n{lines(sections)}\n</main>\n</body>\n</html>\n")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" '
+        f'content="width=device-width, initial-scale=1">\n<title>{cell(title)}</title>\n<style>{CSS}</style>\n'
+        f"</head>\n<body>\n<main>\n{lines(sections)}\n</main>\n</body>\n</html>\n"
+    )
 
 
 def section(title: str, *parts: Html) -> Html:
@@ -88,9 +90,11 @@ def table(caption: str, align: str, head: Sequence[str], rows: Iterable[Sequence
     kinds = [' class="r"' if letter == "r" else "" for letter in align]
     titles = "".join(f'<th scope="col"{kind}>{cell(title)}</th>' for kind, title in zip(kinds, head, strict=True))
     body = lines(_row(kinds, row) for row in rows)
-    return Html(f'<div class="card scroll" role="region" tabindex="0" aria-label="{cell(caption)}">\n<table>\n'
-                f"<caption><span>{cell(caption)}</span></caption>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n</tbody>\n"
-                "</table>\n</div>")
+    return Html(
+        f'<div class="card scroll" role="region" tabindex="0" aria-label="{cell(caption)}">\n<table>\n'
+        f"<caption><span>{cell(caption)}</span></caption>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n</tbody>\n"
+        "</table>\n</div>"
+    )
 
 
 def _row(kinds: Sequence[str], row: Sequence[Any]) -> Html:

@@ -18,21 +18,35 @@ RIGHT = 0.955
 """Where axes end, as a share of the width."""
 
 STYLE: dict[str, Any] = {
-    "svg.fonttype": "none", "text.parse_math": False, "font.family": ["DejaVu Sans"], "font.size": 10,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED, "axes.labelcolor": INK,
-    "axes.grid": True, "grid.color": RULE, "grid.linewidth": 0.6, "axes.axisbelow": True, "text.color": INK,
-    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
-    "lines.linewidth": 2, "legend.frameon": False, "axes.formatter.use_mathtext": False,
-    "axes.unicode_minus": False, "axes.formatter.limits": [-5, 6],
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 2,
+    "legend.frameon": False,
+    "axes.formatter.use_mathtext": False,
+    "axes.unicode_minus": False,
+    "axes.formatter.limits": [-5, 6],
 }
 
 Margins = tuple[float, float, float]
 """Inches at the left, the bottom and the top."""
 
 
-def render(
-    name: str, label: str, size: tuple[float, float], margins: Margins, paint: Callable[["Axes"], None]
-) -> str:
+def render(name: str, label: str, size: tuple[float, float], margins: Margins, paint: Callable[["Axes"], None]) -> str:
     """Return what ``paint`` draws, as an ``<svg>`` element.
 
     Parameters
@@ -80,7 +94,7 @@ def _own_style(name: str) -> Iterator[None]:
 
 def _embeddable(svg: str, name: str, label: str) -> str:
     """Strip what belongs to a file alone, make ids unique in a page, and say what the figure is."""
-    svg = svg[svg.index("<svg"):]
+    svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<[^>]*>", lambda tag: _own_ids(tag[0], name), svg)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" stroke-linejoin="round" ', 1)

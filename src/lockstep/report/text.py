@@ -65,4 +65,4 @@ def shorten(text: str, n: int) -> str:
     'total_ch…st_year'
     """
     text = " ".join(text.split())
-    return text if len(text) <= n else f"{text[:n - n // 2]}…{text[len(text) - (n // 2 - 1):]}"
+    return text if len(text) <= n else f"{text[: n - n // 2]}…{text[len(text) - (n // 2 - 1) :]}"

@@ -31,9 +31,14 @@ def validation_page(result: Mapping[str, Any], breaches: Sequence[str]) -> str:
     """
     broken = sorted((rule for rule in result["rules"] if not rule["success"]), key=_weight)
     state = "failed" if breaches else "passed"
-    return page(f"Validation {state}: {number(result['n_rows'])} rows", _summary(result, broken, breaches),
-                _breaches(broken), _quarantine(result["quarantine"], result["n_rows"]), _rules(result["rules"]),
-                _columns(result["columns"]))
+    return page(
+        f"Validation {state}: {number(result['n_rows'])} rows",
+        _summary(result, broken, breaches),
+        _breaches(broken),
+        _quarantine(result["quarantine"], result["n_rows"]),
+        _rules(result["rules"]),
+        _columns(result["columns"]),
+    )
 
 
 def _weight(rule: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -47,24 +52,37 @@ def _summary(result: Mapping[str, Any], broken: Sequence[Mapping[str, Any]], bre
     items = "".join(f"<li>{cell(breach)}</li>" for breach in breaches)
     stops = f"<ul>{items}</ul>" if items else ""
     found = f"{n_rules - len(broken)} of {n_rules} rules hold; broken: {', '.join(counts)}."
-    return lines([
-        Html("<header>\n<h1>Validation</h1>"),
-        paragraph(Html(f"Contract {code(result['contract'])}"), "muted"),
-        Html("</header>"),
-        Html(f'<section class="card verdict {"bad" if breaches else "good"}" aria-labelledby="verdict">\n'
-             f'<h2 id="verdict">{verdict}</h2>\n{stops}\n{paragraph(found, "muted")}\n</section>'),
-        facts([("rows", result["n_rows"]), ("kept", result["n_valid"]), ("in quarantine", result["n_quarantined"]),
-               ("share in quarantine", share(result["n_quarantined"] / max(result["n_rows"], 1)))]),
-    ])
+    return lines(
+        [
+            Html("<header>\n<h1>Validation</h1>"),
+            paragraph(Html(f"Contract {code(result['contract'])}"), "muted"),
+            Html("</header>"),
+            Html(
+                f'<section class="card verdict {"bad" if breaches else "good"}" aria-labelledby="verdict">\n'
+                f'<h2 id="verdict">{verdict}</h2>\n{stops}\n{paragraph(found, "muted")}\n</section>'
+            ),
+            facts(
+                [
+                    ("rows", result["n_rows"]),
+                    ("kept", result["n_valid"]),
+                    ("in quarantine", result["n_quarantined"]),
+                    ("share in quarantine", share(result["n_quarantined"] / max(result["n_rows"], 1))),
+                ]
+            ),
+        ]
+    )
 
 
 def _breaches(broken: Sequence[Mapping[str, Any]]) -> Html:
     if not broken:
         return section("Breaches", paragraph("None: every rule holds."))
-    rows = [[_rule_name(rule), tag(rule["severity"], rule["severity"]), _found(rule), _examples(rule)]
-            for rule in broken]
-    return section("Breaches", table("Rules that do not hold, the gravest first", "llll",
-                                     ["rule", "severity", "found", "examples"], rows))
+    rows = [
+        [_rule_name(rule), tag(rule["severity"], rule["severity"]), _found(rule), _examples(rule)] for rule in broken
+    ]
+    return section(
+        "Breaches",
+        table("Rules that do not hold, the gravest first", "llll", ["rule", "severity", "found", "examples"], rows),
+    )
 
 
 def _rule_name(rule: Mapping[str, Any]) -> Html:
@@ -109,25 +127,50 @@ def _quarantine(entries: Sequence[Mapping[str, Any]], n_rows: int) -> Html:
     if not entries:
         return section("Quarantine", paragraph("Empty: no row was set aside."))
     ranked = sorted(entries, key=lambda entry: (-entry["n_only"], -entry["n_rows"], entry["column"], entry["rule"]))
-    rows = [[entry["column"], code(entry["rule"]), with_share(entry["n_rows"], entry["n_rows"] / max(n_rows, 1)),
-             entry["n_only"]] for entry in ranked]
-    return section("Quarantine", paragraph(_advice(ranked[0])), table(
-        "Why rows were set aside; one row may break several rules", "llrr",
-        ["column", "rule", "rows", "back if only this rule is relaxed"], rows))
+    rows = [
+        [
+            entry["column"],
+            code(entry["rule"]),
+            with_share(entry["n_rows"], entry["n_rows"] / max(n_rows, 1)),
+            entry["n_only"],
+        ]
+        for entry in ranked
+    ]
+    return section(
+        "Quarantine",
+        paragraph(_advice(ranked[0])),
+        table(
+            "Why rows were set aside; one row may break several rules",
+            "llrr",
+            ["column", "rule", "rows", "back if only this rule is relaxed"],
+            rows,
+        ),
+    )
 
 
 def _advice(first: Mapping[str, Any]) -> Html:
     if not first["n_only"]:
         return Html("No single rule holds rows back: each of them breaks two or more.")
-    return Html(f"Relaxing {code(first['rule'])} on <strong>{cell(first['column'])}</strong> alone would bring back "
-                f"{cell(first['n_only'])} rows, more than any other rule.")
+    return Html(
+        f"Relaxing {code(first['rule'])} on <strong>{cell(first['column'])}</strong> alone would bring back "
+        f"{cell(first['n_only'])} rows, more than any other rule."
+    )
 
 
 def _rules(rules: Sequence[Mapping[str, Any]]) -> Html:
     if not rules:
         return section("All rules", paragraph("The contract states none."))
-    rows = [[_names(rule["columns"]), code(rule["rule"]), tag(rule["severity"], rule["severity"]), rule["scope"],
-             _n_unexpected(rule), _state(rule)] for rule in rules]
+    rows = [
+        [
+            _names(rule["columns"]),
+            code(rule["rule"]),
+            tag(rule["severity"], rule["severity"]),
+            rule["scope"],
+            _n_unexpected(rule),
+            _state(rule),
+        ]
+        for rule in rules
+    ]
     head = ["column", "rule", "severity", "scope", "unexpected", "holds"]
     return section("All rules", table(f"{len(rules)} rules", "llllrl", head, rows))
 
@@ -148,10 +191,12 @@ def _columns(columns: Mapping[str, Mapping[str, Any]]) -> Html:
 
 def _column(name: str, profile: Mapping[str, Any]) -> Html:
     missing, known = profile["share_missing"], _figures(profile)
-    return Html(f'<article class="card">\n<h3>{cell(name)}</h3>\n<p class="muted">{cell(profile["kind"])}, '
-                f'{cell(profile["role"])}</p>\n'
-                f"{_pair('missing', with_share(profile['n_missing'], missing))}{bar(missing, 'missing')}\n"
-                f"{lines(_pair(label, value) for label, value in known)}\n{_top(profile)}</article>")
+    return Html(
+        f'<article class="card">\n<h3>{cell(name)}</h3>\n<p class="muted">{cell(profile["kind"])}, '
+        f"{cell(profile['role'])}</p>\n"
+        f"{_pair('missing', with_share(profile['n_missing'], missing))}{bar(missing, 'missing')}\n"
+        f"{lines(_pair(label, value) for label, value in known)}\n{_top(profile)}</article>"
+    )
 
 
 def _figures(profile: Mapping[str, Any]) -> list[tuple[str, Any]]:

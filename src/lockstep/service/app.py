@@ -42,8 +42,16 @@ class App:
         """Answer with ``predictor`` from now on; ``schema`` is the OpenAPI document."""
         self._door = Door(predictor.contract)
         self._schema = schema
-        self._index = orjson.dumps({"predict": "POST /predict", "schema": "GET /openapi.json", "alive": "GET /healthz",
-                                    "ready": "GET /readyz", "metrics": "GET /metrics", "model": predictor.digest})
+        self._index = orjson.dumps(
+            {
+                "predict": "POST /predict",
+                "schema": "GET /openapi.json",
+                "alive": "GET /healthz",
+                "ready": "GET /readyz",
+                "metrics": "GET /metrics",
+                "model": predictor.digest,
+            }
+        )
         self._predictor = predictor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,8 +90,16 @@ class App:
         check = self._door.check
         checked = [check(row) for row in rows]
         if any(row.faults for row in checked):
-            raise RefusedError(422, {"errors": [{"row": i, **asdict(fault)} for i, row in enumerate(checked)
-                                           for fault in row.faults[:FAULTS_SHOWN]]})
+            raise RefusedError(
+                422,
+                {
+                    "errors": [
+                        {"row": i, **asdict(fault)}
+                        for i, row in enumerate(checked)
+                        for fault in row.faults[:FAULTS_SHOWN]
+                    ]
+                },
+            )
         predictions = predictor.predict_rows([row.values for row in checked])
         if not np.isfinite(predictions.output).all():
             raise LockstepError(f"predictor {predictor.digest[:16]} gave a number that is not finite; not answered.")
@@ -101,8 +117,10 @@ class App:
 def _answers(values: Any, output: list[Any], classes: tuple[str, ...]) -> list[dict[str, Any]]:
     if not classes:
         return [{"prediction": value} for value in values]
-    return [{"prediction": value, "probabilities": dict(zip(classes, chances, strict=True))}
-            for value, chances in zip(values, output, strict=True)]
+    return [
+        {"prediction": value, "probabilities": dict(zip(classes, chances, strict=True))}
+        for value, chances in zip(values, output, strict=True)
+    ]
 
 
 def _add_warnings(answers: list[dict[str, Any]], checked: list[Checked]) -> None:
@@ -117,6 +135,11 @@ def _shown(fault: Fault) -> Mapping[str, str]:
 
 async def _send(send: Send, status: int, content: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     length = str(len(content)).encode()
-    await send({"type": "http.response.start", "status": status,
-                "headers": [(b"content-type", b"application/json"), (b"content-length", length), *headers]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", b"application/json"), (b"content-length", length), *headers],
+        }
+    )
     await send({"type": "http.response.body", "body": content})

@@ -16,8 +16,7 @@ from lockstep.service.app import App
 from lockstep.service.released import Found
 
 PACKAGE = Path(__file__).resolve().parents[1]
-CODE_DIFFERS = ("the code in %s is not that of release %s; it may answer otherwise. Serve its bento: "
-                "`bentoml serve %s`.")
+CODE_DIFFERS = "the code in %s is not that of release %s; it may answer otherwise. Serve its bento: `bentoml serve %s`."
 REQUEST_TIMEOUT_S = 2
 """BentoML holds 5 KB for each request this long, whatever it took."""
 MAX_CONCURRENCY = 256
@@ -37,9 +36,14 @@ def stop_early() -> None:
         raise BentoMLException(str(error)) from None
 
 
-@bentoml.service(name="lockstep", workers=1, http={"host": "127.0.0.1", "port": 3000},
-                 traffic={"timeout": REQUEST_TIMEOUT_S, "max_concurrency": MAX_CONCURRENCY},
-                 logging={"access": {"enabled": False}}, tracing={"excluded_urls": UNTRACED})
+@bentoml.service(
+    name="lockstep",
+    workers=1,
+    http={"host": "127.0.0.1", "port": 3000},
+    traffic={"timeout": REQUEST_TIMEOUT_S, "max_concurrency": MAX_CONCURRENCY},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": UNTRACED},
+)
 @bentoml.asgi_app(app, path="/")
 class Service:
     """Answer rows by the one predictor that was evaluated."""
@@ -65,15 +69,19 @@ def find() -> Found:
     source = PACKAGE.parent
     bento = getattr(Service, "bento", None)  # BentoML sets it where a bento is served
     if bento is not None and Path(bento.path_of("src")).resolve() != source:
-        raise ReleaseError(f"bento {bento.tag} must run its own code; lockstep was imported from {source}. Start it "
-                           "elsewhere, and without PYTHONPATH.")
+        raise ReleaseError(
+            f"bento {bento.tag} must run its own code; lockstep was imported from {source}. Start it "
+            "elsewhere, and without PYTHONPATH."
+        )
     pinned = released.read_pointer(source / released.PINNED)
     if pinned is None:
         return _live(source.parent)
     found = released.verify(Path(bentoml.models.get(pinned.bento).path) / released.MODEL_FOLDER, pinned)
     if released.code_digest(PACKAGE) != found.identity.code:
-        raise IntegrityError(f"code of bento {pinned.bento} was changed in {source}; delete the bento with `bentoml "
-                             "delete`, and run `make run`, which builds it again.")
+        raise IntegrityError(
+            f"code of bento {pinned.bento} was changed in {source}; delete the bento with `bentoml "
+            "delete`, and run `make run`, which builds it again."
+        )
     return found
 
 

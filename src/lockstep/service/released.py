@@ -33,8 +33,21 @@ SHORT = 16
 TOLERANCE = 1e-6
 """Accepted difference from a golden answer on another machine, relative to its size; float32 trees round at 6e-8."""
 
-SHIPPED = ("__init__.py", "contract", "digest.py", "encoder.py", "errors.py", "families", "features.py", "metrics.py",
-           "params.py", "plugins.py", "predictor.py", "problems", "service")
+SHIPPED = (
+    "__init__.py",
+    "contract",
+    "digest.py",
+    "encoder.py",
+    "errors.py",
+    "families",
+    "features.py",
+    "metrics.py",
+    "params.py",
+    "plugins.py",
+    "predictor.py",
+    "problems",
+    "service",
+)
 """What of the package a bento carries; its digest is part of the release's identity."""
 
 
@@ -102,8 +115,10 @@ def read_pointer(path: Path) -> Pointer | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{path} must be a pointer to a release; {type(error).__name__}: {error}. Remove it and "
-                             "promote a release again.") from None
+        raise IntegrityError(
+            f"{path} must be a pointer to a release; {type(error).__name__}: {error}. Remove it and "
+            "promote a release again."
+        ) from None
 
 
 def read_identity(folder: Path) -> Identity:
@@ -139,14 +154,17 @@ def verify(folder: Path, pointer: Pointer) -> Found:
         There is no such folder.
     """
     if not folder.is_dir():
-        raise ReleaseError(f"release {pointer.release[:SHORT]} is not at {folder}; make it again with `make run`, or "
-                           "promote another.")
+        raise ReleaseError(
+            f"release {pointer.release[:SHORT]} is not at {folder}; make it again with `make run`, or promote another."
+        )
     try:
         digest.verify(folder, pointer.manifest)
     except IntegrityError as error:
         fault = str(error).partition(";")[0]
-        raise IntegrityError(f"release {pointer.release[:SHORT]} is damaged: {fault}. Remove {folder} and run "
-                             "`make run`, which makes it again.") from error
+        raise IntegrityError(
+            f"release {pointer.release[:SHORT]} is damaged: {fault}. Remove {folder} and run "
+            "`make run`, which makes it again."
+        ) from error
     identity = read_identity(folder)
     if identity.digest != pointer.release:
         raise IntegrityError(f"{folder} must hold release {pointer.release}; found {identity.digest}.")
@@ -185,5 +203,7 @@ def _check_golden(found: Predictor, golden: Mapping[str, Any]) -> None:
         numbers = list(expected["probabilities"].values()) if found.card.classes else [expected["prediction"]]
         given = answers.output[i].tolist() if found.card.classes else [answers.output[i]]
         if not all(abs(a - b) <= TOLERANCE * max(1.0, abs(b)) for a, b in zip(given, numbers, strict=True)):
-            raise IntegrityError(f"the predictor must answer golden row {i} with {numbers} as on the machine that "
-                                 f"packaged it; got {given}. Compare the processors and packages of the two.")
+            raise IntegrityError(
+                f"the predictor must answer golden row {i} with {numbers} as on the machine that "
+                f"packaged it; got {given}. Compare the processors and packages of the two."
+            )

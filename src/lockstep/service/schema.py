@@ -15,13 +15,17 @@ from lockstep.errors import ContractError
 from lockstep.service.body import MAX_BYTES, MAX_ROWS
 
 TYPES = {"number": "number", "boolean": "boolean", "category": "string", "date": "string", "text": "string"}
-ROLES = {"id": "Identifies the row; not seen by the model.", "group": "Groups rows; not seen by the model.",
-         "time": "When the row was true."}
+ROLES = {
+    "id": "Identifies the row; not seen by the model.",
+    "group": "Groups rows; not seen by the model.",
+    "time": "When the row was true.",
+}
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
-def document(contract: Contract, encoder: Encoder, classes: tuple[str, ...], model: str,
-             row: Mapping[str, Any]) -> dict[str, Any]:
+def document(
+    contract: Contract, encoder: Encoder, classes: tuple[str, ...], model: str, row: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the OpenAPI document of a release.
 
     Parameters
@@ -38,17 +42,28 @@ def document(contract: Contract, encoder: Encoder, classes: tuple[str, ...], mod
     ContractError
         No example can be shown without telling a private value.
     """
-    answers = {"200": _content("An answer for each row, in order", _answer(classes)),
-               "400": _content("Not the JSON that is expected", ERROR),
-               "413": _content(f"More than {MAX_ROWS:,} rows or {MAX_BYTES:,} bytes", ERROR),
-               "415": _content("Not JSON", ERROR),
-               "422": _content("Rows that break the contract, every one named", _errors())}
+    answers = {
+        "200": _content("An answer for each row, in order", _answer(classes)),
+        "400": _content("Not the JSON that is expected", ERROR),
+        "413": _content(f"More than {MAX_ROWS:,} rows or {MAX_BYTES:,} bytes", ERROR),
+        "415": _content("Not JSON", ERROR),
+        "422": _content("Rows that break the contract, every one named", _errors()),
+    }
     example = {"rows": [_example(contract, encoder, row)]}
-    predict = {"summary": "Predict", "operationId": "predict", "responses": answers,
-               "requestBody": {"required": True, "content": {"application/json": {
-                   "schema": _request(_row(contract, encoder)), "example": example}}}}
-    return {"openapi": "3.1.0", "info": {"title": f"Predict {contract.target}", "version": model[:16]},
-            "paths": {"/predict": {"post": predict}}}
+    predict = {
+        "summary": "Predict",
+        "operationId": "predict",
+        "responses": answers,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _request(_row(contract, encoder)), "example": example}},
+        },
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"Predict {contract.target}", "version": model[:16]},
+        "paths": {"/predict": {"post": predict}},
+    }
 
 
 def _row(contract: Contract, encoder: Encoder) -> dict[str, Any]:
@@ -56,16 +71,25 @@ def _row(contract: Contract, encoder: Encoder) -> dict[str, Any]:
     fields = {name: _field(name, column, contract, encoder) for name, column in door.columns.items()}
     ignored = {name: {"description": "Accepted and dropped."} for name in contract.role("ignored")}
     required = [name for name in door.columns if _needed(name, contract)]
-    pairs = [f"{' and '.join(rule.columns)}: {rule.name}" for rule in contract.row_rules
-             if len(rule.columns) > 1 and rule.severity != "info" and door.columns.keys() >= set(rule.columns)]
+    pairs = [
+        f"{' and '.join(rule.columns)}: {rule.name}"
+        for rule in contract.row_rules
+        if len(rule.columns) > 1 and rule.severity != "info" and door.columns.keys() >= set(rule.columns)
+    ]
     text = {"description": "Also: " + "; ".join(pairs) + "."} if pairs else {}
-    return {"type": "object", **text, "additionalProperties": False, "required": required,
-            "properties": fields | ignored}
+    return {
+        "type": "object",
+        **text,
+        "additionalProperties": False,
+        "required": required,
+        "properties": fields | ignored,
+    }
 
 
 def _needed(name: str, contract: Contract) -> bool:
     return contract.columns[name].is_input and any(
-        rule.type == NOT_NULL and rule.columns == (name,) and rule.severity != "info" for rule in contract.row_rules)
+        rule.type == NOT_NULL and rule.columns == (name,) and rule.severity != "info" for rule in contract.row_rules
+    )
 
 
 def _field(name: str, column: Column, contract: Contract, encoder: Encoder) -> dict[str, Any]:
@@ -130,8 +154,10 @@ def _example(contract: Contract, encoder: Encoder, row: Mapping[str, Any]) -> di
         if not door.check(wanted).faults:
             return {name: wanted[name] for name in door.columns if name in wanted}
     needed = [name for name in row if contract.columns[name].private]
-    raise ContractError(f"{FILE}: the private columns {needed} must have an 'example' that keeps the rules, to show in "
-                        "the schema of the service; their real values may not stand there.")
+    raise ContractError(
+        f"{FILE}: the private columns {needed} must have an 'example' that keeps the rules, to show in "
+        "the schema of the service; their real values may not stand there."
+    )
 
 
 def _request(row: dict[str, Any]) -> dict[str, Any]:
@@ -144,12 +170,21 @@ def _answer(classes: tuple[str, ...]) -> dict[str, Any]:
     one: dict[str, Any] = {"prediction": {"type": "string", "enum": list(classes)} if classes else {"type": "number"}}
     if classes:
         chance = {"type": "number", "minimum": 0, "maximum": 1}
-        one["probabilities"] = {"type": "object", "required": list(classes),
-                                "properties": dict.fromkeys(classes, chance)}
+        one["probabilities"] = {
+            "type": "object",
+            "required": list(classes),
+            "properties": dict.fromkeys(classes, chance),
+        }
     unusual = {"type": "array", "items": notice, "description": "What is unusual about the row, if anything."}
     rows = {"type": "object", "required": list(one), "properties": {**one, "warnings": unusual}}
-    return {"type": "object", "required": ["predictions", "model"], "properties": {
-        "predictions": {"type": "array", "items": rows}, "model": {"type": "string", "description": "Its digest."}}}
+    return {
+        "type": "object",
+        "required": ["predictions", "model"],
+        "properties": {
+            "predictions": {"type": "array", "items": rows},
+            "model": {"type": "string", "description": "Its digest."},
+        },
+    }
 
 
 def _errors() -> dict[str, Any]:

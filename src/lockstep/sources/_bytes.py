@@ -12,12 +12,15 @@ from lockstep.errors import SourceError
 
 N_PROBED = 1 << 16
 CHUNK = 1 << 20
-KNOWN = {b"PAR1": "a Parquet file; set source.format: parquet",
-         b"PK\x03\x04": "a zip archive or an Excel workbook; save the table as CSV",
-         b"\xd0\xcf\x11\xe0": "an old Excel workbook; save the table as CSV",
-         b"SQLite": "a SQLite database; export the table as CSV",
-         b"BZh": "a bzip2 archive; unpack it", b"\xfd7zXZ": "an xz archive; unpack it",
-         b"\x28\xb5\x2f\xfd": "a zstd archive; unpack it"}
+KNOWN = {
+    b"PAR1": "a Parquet file; set source.format: parquet",
+    b"PK\x03\x04": "a zip archive or an Excel workbook; save the table as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save the table as CSV",
+    b"SQLite": "a SQLite database; export the table as CSV",
+    b"BZh": "a bzip2 archive; unpack it",
+    b"\xfd7zXZ": "an xz archive; unpack it",
+    b"\x28\xb5\x2f\xfd": "a zstd archive; unpack it",
+}
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -41,8 +44,9 @@ def refuse_binary(path: Path, where: str, encoding: str) -> None:
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         return
     if head.startswith(UTF_16):
-        raise SourceError(f"source {where!r} must be {encoding}; it begins as UTF-16 does. Set source.encoding: "
-                          "utf-16.")
+        raise SourceError(
+            f"source {where!r} must be {encoding}; it begins as UTF-16 does. Set source.encoding: utf-16."
+        )
     kind = next((kind for mark, kind in KNOWN.items() if head.startswith(mark)), None)
     if kind or b"\0" in head:
         raise SourceError(f"source {where!r} must be text; it is {kind or 'a binary file'}.")
@@ -61,8 +65,10 @@ def refuse_broken(path: Path, where: str, encoding: str, error: Exception) -> No
     position = undecodable(path, encoding)
     if position is not None:
         byte = _byte_at(path, position)
-        raise SourceError(f"source {where!r} must be {encoding}; byte {position} (0x{byte:02x}) is not. Set "
-                          f"source.encoding: {guess_encoding(path)}, or save the file as UTF-8.") from error
+        raise SourceError(
+            f"source {where!r} must be {encoding}; byte {position} (0x{byte:02x}) is not. Set "
+            f"source.encoding: {guess_encoding(path)}, or save the file as UTF-8."
+        ) from error
     raise SourceError(f"source {where!r} cannot be read; {' '.join(str(error).split())[:160]}.") from error
 
 

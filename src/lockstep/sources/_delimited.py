@@ -55,8 +55,7 @@ def read(path: Path, cut: Cut, *, whole: bool) -> "Iterator[pa.Table]":
 @contextmanager
 def lines(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
     """Open a file, plain or gzipped, as text without its byte-order mark; line ends are kept."""
-    with (_bytes.opened(path) as stream,
-          io.TextIOWrapper(stream, encoding=_without_mark(encoding), newline="") as text):
+    with _bytes.opened(path) as stream, io.TextIOWrapper(stream, encoding=_without_mark(encoding), newline="") as text:
         yield text
 
 
@@ -73,15 +72,19 @@ def _names(path: Path, cut: Cut) -> tuple[tuple[str, ...], int]:
     first, n_lines = _first_record(path, cut)
     given = cut.names
     if given is not None and len(given) != len(first):
-        raise SourceError(f"source {cut.where!r}: source.names must name every column; the first row has {len(first)} "
-                          f"cells, source.names has {len(given)}.")
+        raise SourceError(
+            f"source {cut.where!r}: source.names must name every column; the first row has {len(first)} "
+            f"cells, source.names has {len(given)}."
+        )
     if not cut.header:
         return given or tuple(f"column_{i}" for i in range(1, len(first) + 1)), 0
     names = given or tuple(name.strip() or f"column_{i}" for i, name in enumerate(first, start=1))
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise SourceError(f"source {cut.where!r}: column names must differ; {doubled} stand more than once in the "
-                          "header. Rename them, or give source.names; is there a header at all (source.header)?")
+        raise SourceError(
+            f"source {cut.where!r}: column names must differ; {doubled} stand more than once in the "
+            "header. Rename them, or give source.names; is there a header at all (source.header)?"
+        )
     return names, n_lines
 
 
@@ -104,9 +107,11 @@ def _parse(path: Path, cut: Cut, names: tuple[str, ...], n_skipped: int, whole: 
 
     options = (
         arrow.ReadOptions(column_names=list(names), skip_rows=n_skipped, block_size=BLOCK, encoding=cut.encoding),
-        arrow.ParseOptions(delimiter=cut.separator, quote_char='"' if cut.quoting else False,
-                           newlines_in_values=cut.quoting),
-        arrow.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False))
+        arrow.ParseOptions(
+            delimiter=cut.separator, quote_char='"' if cut.quoting else False, newlines_in_values=cut.quoting
+        ),
+        arrow.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False),
+    )
     with pa.input_stream(str(path), compression="gzip" if _bytes.is_gzip(path) else None) as source:
         try:
             if whole:
@@ -136,10 +141,14 @@ def _diagnose(path: Path, cut: Cut, n_cells: int, error: Exception) -> NoReturn:
 
 
 def _uneven(cut: Cut, line: int, n_found: int, n_cells: int, *, last: bool) -> SourceError:
-    cure = ("It is the last one: was the file cut off?" if last and n_found < n_cells else
-            f"Is {cut.separator!r} the separator (source.separator), and are quotes around cells (source.quoting)?")
-    return SourceError(f"source {cut.where!r}: line {line} must hold {n_cells} cells like the first row; "
-                       f"found {n_found}. {cure}")
+    cure = (
+        "It is the last one: was the file cut off?"
+        if last and n_found < n_cells
+        else f"Is {cut.separator!r} the separator (source.separator), and are quotes around cells (source.quoting)?"
+    )
+    return SourceError(
+        f"source {cut.where!r}: line {line} must hold {n_cells} cells like the first row; found {n_found}. {cure}"
+    )
 
 
 def _refuse_open_quote(path: Path, cut: Cut) -> None:
@@ -151,9 +160,11 @@ def _refuse_open_quote(path: Path, cut: Cut) -> None:
                 begun = reader.line_num + 1
         except csv.Error as error:
             if "end of data" in str(error):
-                raise SourceError(f"source {cut.where!r}: a double quote opened on line {begun} is never closed. Was "
-                                  "the file cut off? If quotes are ordinary characters here, set source.quoting: "
-                                  "false.") from error
+                raise SourceError(
+                    f"source {cut.where!r}: a double quote opened on line {begun} is never closed. Was "
+                    "the file cut off? If quotes are ordinary characters here, set source.quoting: "
+                    "false."
+                ) from error
 
 
 def _without_mark(encoding: str) -> str:

@@ -30,8 +30,9 @@ class Guess:
     notes: tuple[str, ...]
 
 
-def guess(path: Path, written: str, *, names: tuple[str, ...] = (), separator: str | None = None,
-          header: bool | None = None) -> Guess:
+def guess(
+    path: Path, written: str, *, names: tuple[str, ...] = (), separator: str | None = None, header: bool | None = None
+) -> Guess:
     """Look at a file and settle what is not given.
 
     Parameters
@@ -118,8 +119,9 @@ def _separator(path: Path, written: str, encoding: str, default: str) -> str:
     if scores[best] > 0:
         return best
     if all("  " in line.strip() for line in lines):
-        raise SourceError(f"source {written!r}: cells seem to be parted by runs of spaces; part them by one mark, such "
-                          "as a comma.")
+        raise SourceError(
+            f"source {written!r}: cells seem to be parted by runs of spaces; part them by one mark, such as a comma."
+        )
     return default
 
 
@@ -135,8 +137,10 @@ def _quoting(path: Path, found: Settings) -> bool:
     """Say whether double quotes are put around cells; not where each line is a whole row only without them."""
     if _are_around_cells(path, found):
         return True
-    quoted, plain = (_n_rows(path, found.model_copy(update={"quoting": quoting, "path": str(path), "header": False}))
-                     for quoting in (True, False))
+    quoted, plain = (
+        _n_rows(path, found.model_copy(update={"quoting": quoting, "path": str(path), "header": False}))
+        for quoting in (True, False)
+    )
     return quoted >= plain
 
 

@@ -21,9 +21,19 @@ if TYPE_CHECKING:
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 
 ENDINGS: dict[str, Format] = {
-    "csv": "csv", "data": "csv", "test": "csv", "train": "csv", "txt": "csv", "dat": "csv",
-    "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl",
-    "parquet": "parquet", "pq": "parquet",
+    "csv": "csv",
+    "data": "csv",
+    "test": "csv",
+    "train": "csv",
+    "txt": "csv",
+    "dat": "csv",
+    "tsv": "tsv",
+    "tab": "tsv",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "json": "jsonl",
+    "parquet": "parquet",
+    "pq": "parquet",
 }
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 
@@ -59,8 +69,10 @@ class Settings(Block):
             return self.format
         ending = PurePath(self.path.lower().removesuffix(".gz")).suffix.removeprefix(".")
         if ending not in ENDINGS:
-            raise SourceError(f"source {self.path!r}: the ending {'.' + ending!r} tells no format; set source.format "
-                              f"to one of {sorted(set(ENDINGS.values()))} (known endings: {sorted(ENDINGS)}).")
+            raise SourceError(
+                f"source {self.path!r}: the ending {'.' + ending!r} tells no format; set source.format "
+                f"to one of {sorted(set(ENDINGS.values()))} (known endings: {sorted(ENDINGS)})."
+            )
         return ENDINGS[ending]
 
     @field_validator("encoding")
@@ -69,8 +81,9 @@ class Settings(Block):
         try:
             "x".encode(encoding)  # codecs.lookup would also take base64
         except LookupError:
-            raise ValueError(f"source.encoding must be one that Python knows, such as 'utf-8' or 'cp1252'; "
-                             f"got {encoding!r}") from None
+            raise ValueError(
+                f"source.encoding must be one that Python knows, such as 'utf-8' or 'cp1252'; got {encoding!r}"
+            ) from None
         return encoding
 
     @field_validator("names")
@@ -78,8 +91,10 @@ class Settings(Block):
     def _names_differ(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         doubled = sorted({name for name in names or () if (names or ()).count(name) > 1})
         if doubled or "" in (names or ()):
-            raise ValueError(f"source.names must name each column once; found {doubled or ['']} "
-                             f"{'more than once' if doubled else 'among them'}")
+            raise ValueError(
+                f"source.names must name each column once; found {doubled or ['']} "
+                f"{'more than once' if doubled else 'among them'}"
+            )
         return names
 
 
@@ -160,13 +175,20 @@ def _pieces(settings: Settings, root: Path, n_rows: int | None) -> "Iterator[pa.
         n_found += piece.num_rows
         yield piece
     if not n_found:
-        raise SourceError(f"source {settings.path!r} must hold rows; there is none in it, though it may hold names of "
-                          "columns.")
+        raise SourceError(
+            f"source {settings.path!r} must hold rows; there is none in it, though it may hold names of columns."
+        )
 
 
 def _cut(settings: Settings, form: str) -> _delimited.Cut:
-    return _delimited.Cut(settings.path, settings.separator or SEPARATORS[form], settings.header, settings.names,
-                          settings.encoding, settings.quoting)
+    return _delimited.Cut(
+        settings.path,
+        settings.separator or SEPARATORS[form],
+        settings.header,
+        settings.names,
+        settings.encoding,
+        settings.quoting,
+    )
 
 
 def _parquet(path: Path, where: str, n_rows: int | None) -> "Iterator[pa.Table]":
@@ -187,15 +209,21 @@ def _parquet(path: Path, where: str, n_rows: int | None) -> "Iterator[pa.Table]"
             yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
         said = " ".join(str(error).split()).split(". ")[0].rstrip(".")[:160]
-        raise SourceError(f"source {where!r} must be a whole Parquet file; {said}. Was it cut off, or is it of another "
-                          "format (source.format)?") from error
+        raise SourceError(
+            f"source {where!r} must be a whole Parquet file; {said}. Was it cut off, or is it of another "
+            "format (source.format)?"
+        ) from error
 
 
 def _frame(table: "pa.Table") -> "pd.DataFrame":
     """Make a frame of a table as it is: what pandas noted beside it, such as an index, is not followed."""
     import pyarrow as pa
 
-    plain = [pa.chunked_array([piece.dictionary_decode() for piece in column.chunks], column.type.value_type)
-             if pa.types.is_dictionary(column.type) else column for column in table.columns]
+    plain = [
+        pa.chunked_array([piece.dictionary_decode() for piece in column.chunks], column.type.value_type)
+        if pa.types.is_dictionary(column.type)
+        else column
+        for column in table.columns
+    ]
     rows: pd.DataFrame = pa.table(plain, names=table.column_names).to_pandas(date_as_object=False)
     return rows

@@ -29,9 +29,11 @@ def run(root: Path, params: Params) -> None:
     test = read_table(root / "data" / "test.parquet")
     y = problem.encode_target(test[contract.target], winner.card.classes)
     answers = winner.predict_table(test)
-    models = {"": _judged(problem, answers.output, winner.card.decision),
-              "trivial_": _trivial(root, problem, winner, params, len(test)),
-              "linear_": _judged(problem, linear.predict_table(test).output, linear.card.decision)}
+    models = {
+        "": _judged(problem, answers.output, winner.card.decision),
+        "trivial_": _trivial(root, problem, winner, params, len(test)),
+        "linear_": _judged(problem, linear.predict_table(test).output, linear.card.decision),
+    }
     drawn = resample(len(y), params.evaluate.resamples, seed=params.seed)
     scores = score(problem, y, models, drawn)
     gates = judge(problem, y, models, scores, drawn, params.evaluate.gates)
@@ -57,10 +59,15 @@ def _trivial(root: Path, problem: Any, winner: Predictor, params: Params, n_rows
 
 
 def _verdict(gates: list[Gate], params: Params, winner: Predictor) -> dict[str, Any]:
-    return {"accepted": all(gate.passed for gate in gates), "problem": params.problem, "family": winner.card.family,
-            "predictor": winner.digest,
-            "gates": [{"gate": gate.gate, "passed": gate.passed, "reason": gate.reason, "figures": gate.figures}
-                      for gate in gates]}
+    return {
+        "accepted": all(gate.passed for gate in gates),
+        "problem": params.problem,
+        "family": winner.card.family,
+        "predictor": winner.digest,
+        "gates": [
+            {"gate": gate.gate, "passed": gate.passed, "reason": gate.reason, "figures": gate.figures} for gate in gates
+        ],
+    }
 
 
 def _answers(answers: Predictions, test: pd.DataFrame, winner: Predictor) -> pd.DataFrame:
@@ -70,28 +77,44 @@ def _answers(answers: Predictions, test: pd.DataFrame, winner: Predictor) -> pd.
     return pd.DataFrame(columns)
 
 
-def _report(root: Path, params: Params, winner: Predictor, problem: Any, test: pd.DataFrame, y: NDArray[Any],
-            judged: Judged, scores: dict[str, float]) -> None:
+def _report(
+    root: Path,
+    params: Params,
+    winner: Predictor,
+    problem: Any,
+    test: pd.DataFrame,
+    y: NDArray[Any],
+    judged: Judged,
+    scores: dict[str, float],
+) -> None:
     """Write the plots, as CSV for ``dvc plots`` and as SVG, and the page that holds them."""
     target, classes = winner.contract.target, winner.card.classes
 
     def losses(rows: pd.DataFrame) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = problem.losses(problem.encode_target(rows[target], classes),
-                                                    winner.predict_table(rows).output)
+        found: NDArray[np.float64] = problem.losses(
+            problem.encode_target(rows[target], classes), winner.predict_table(rows).output
+        )
         return found
 
     leaderboard = read_json(root / "models" / "leaderboard.json")
     importance = permutation_importance(losses, test, winner.contract.inputs, seed=params.seed)
-    frames = curves(classes, y, judged.output, judged.predicted, importance,
-                    {entry["family"]: entry["trials"] for entry in leaderboard})
+    frames = curves(
+        classes,
+        y,
+        judged.output,
+        judged.predicted,
+        importance,
+        {entry["family"]: entry["trials"] for entry in leaderboard},
+    )
     svgs = figures(frames, LOSS[bool(classes)])
     folder = empty_folder(root / "reports" / "plots")
     for name, frame in frames.items():
         frame.to_csv(folder / f"{name}.csv", index=False)
     for name, svg in svgs.items():
         write_text(svg, folder / f"{name}.svg")
-    results = page.Results(target, _read_verdict(root), scores, problem.METRICS, leaderboard, LOSS[bool(classes)],
-                           _row_counts(root))
+    results = page.Results(
+        target, _read_verdict(root), scores, problem.METRICS, leaderboard, LOSS[bool(classes)], _row_counts(root)
+    )
     write_text(page.index_page(results, svgs), root / "reports" / "index.html")
 
 

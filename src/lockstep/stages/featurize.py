@@ -8,7 +8,7 @@ from lockstep.params import Params
 from lockstep.stages.files import read_table, write_table
 
 
-def run(root: Path, params: Params) -> None:
+def run(root: Path, params: Params) -> None:  # noqa: ARG001 - every stage is called alike
     """``data/train.parquet``, ``src/features.py`` -> ``data/features.parquet``."""
     contract = contracts.load(root)
     rows = read_table(root / "data" / "train.parquet")[[*contract.inputs, contract.target]]

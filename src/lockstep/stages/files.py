@@ -29,8 +29,10 @@ def read_table(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise ProjectError(f"{path} is missing; run `dvc repro`, or `dvc pull`.") from None
     except (OSError, ValueError) as error:
-        raise ProjectError(f"{path} is damaged ({' '.join(str(error).split())[:100]}); remove it and run `dvc checkout`, "
-                           "or `dvc repro`.") from error
+        raise ProjectError(
+            f"{path} is damaged ({' '.join(str(error).split())[:100]}); remove it and run `dvc checkout`, "
+            "or `dvc repro`."
+        ) from error
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:

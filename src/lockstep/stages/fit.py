@@ -35,8 +35,16 @@ def run(root: Path, params: Params) -> None:
     print(f"{winner.family} is chosen: loss {winner.loss:.5g}")
 
 
-def _write(root: Path, name: str, candidate: Candidate, training: train.Training, encoding: encoder.Encoder,
-           X: NDArray[np.float64], params: Params, out_of_fold: NDArray[np.float64] | None = None) -> None:
+def _write(
+    root: Path,
+    name: str,
+    candidate: Candidate,
+    training: train.Training,
+    encoding: encoder.Encoder,
+    X: NDArray[np.float64],
+    params: Params,
+    out_of_fold: NDArray[np.float64] | None = None,
+) -> None:
     """Fit on all of train and write the predictor; its decision is chosen out of fold (the baseline's: in sample)."""
     family = plugins.load("families", candidate.family)
     task = Task(len(training.classes), encoding.parts)
@@ -59,9 +67,15 @@ def _decide(training: train.Training, output: NDArray[np.float64], params: Param
 
 def _candidate(root: Path, family: str) -> Candidate:
     best, trials = (read_json(root / "models" / "candidates" / family / f"{name}.json") for name in ("best", "trials"))
-    return Candidate(family, plugins.load("families", family).SIMPLICITY, best["settings"], tuple(best["losses"]),
-                     tuple(best["rounds"]), tuple(trial["loss"] if trial["complete"] else None for trial in trials),
-                     best["repeatable"])
+    return Candidate(
+        family,
+        plugins.load("families", family).SIMPLICITY,
+        best["settings"],
+        tuple(best["losses"]),
+        tuple(best["rounds"]),
+        tuple(trial["loss"] if trial["complete"] else None for trial in trials),
+        best["repeatable"],
+    )
 
 
 def _drop_left_families(root: Path, families: tuple[str, ...]) -> None:

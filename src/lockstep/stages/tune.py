@@ -15,8 +15,14 @@ def run(root: Path, params: Params, family: str) -> None:
     """Features and folds -> ``models/candidates/<family>/``: every trial, the best, its predictions out of fold."""
     module = plugins.load("families", family)
     training = train.load(root, params)
-    folds = encode_folds(training.features, training.y, read_table(root / "data" / "folds.parquet"), training.contract,
-                         training.feature_names, len(training.classes))
+    folds = encode_folds(
+        training.features,
+        training.y,
+        read_table(root / "data" / "folds.parquet"),
+        training.contract,
+        training.feature_names,
+        len(training.classes),
+    )
     judge = Judge(module, folds, mean_loss(training.problem), len(training.y), params.seed, n_threads())
     found = search(module, judge, params.tune, lambda line: print(f"{family}: {line}", flush=True))
 
@@ -28,8 +34,14 @@ def run(root: Path, params: Params, family: str) -> None:
 
 
 def _entry(trial: Trial) -> dict[str, object]:
-    return {"number": trial.number, "settings": trial.settings, "losses": list(trial.losses),
-            "rounds": list(trial.rounds), "complete": trial.complete, "loss": trial.loss}
+    return {
+        "number": trial.number,
+        "settings": trial.settings,
+        "losses": list(trial.losses),
+        "rounds": list(trial.rounds),
+        "complete": trial.complete,
+        "loss": trial.loss,
+    }
 
 
 def _names(training: train.Training) -> list[str]:

@@ -63,8 +63,10 @@ def _number(known: pd.Series, column: Column, name: str) -> Iterator[Rule]:
     margin = 0.0 if whole and known.nunique() <= FEW else MARGIN * (high - low)
     if low >= 0 and len(known) >= MIN_ROWS and not SIGNED.search(name):
         yield _rule(BETWEEN, "warning", column=name, min_value=0)
-    bounds = {"min_value": _outward(low - margin, whole, up=False),
-              "max_value": _outward(high + margin, whole, up=True)}
+    bounds = {
+        "min_value": _outward(low - margin, whole, up=False),
+        "max_value": _outward(high + margin, whole, up=True),
+    }
     if low >= 0:
         bounds["min_value"] = max(0, bounds["min_value"])
     if column.role == "time":

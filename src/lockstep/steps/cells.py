@@ -12,22 +12,82 @@ from lockstep.contract.read import read_cells
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "null", "NULL", "Null", "NaN", "nan", "NAN", "#N/A", "<NA>", "\\N")
 """Marks that mean "no value" in any column."""
-MISSING_NUMBER = {"-", "--", ".", "..", "*", "x", "na", "n.a.", "none", "nil", "unknown", "missing", "not available",
-                  "undefined", "inf", "-inf", "+inf", "infinity", "-infinity", "error", "tbd",
-                  "#div/0!", "#value!", "#ref!", "#num!", "#name?"}
+MISSING_NUMBER = {
+    "-",
+    "--",
+    ".",
+    "..",
+    "*",
+    "x",
+    "na",
+    "n.a.",
+    "none",
+    "nil",
+    "unknown",
+    "missing",
+    "not available",
+    "undefined",
+    "inf",
+    "-inf",
+    "+inf",
+    "infinity",
+    "-infinity",
+    "error",
+    "tbd",
+    "#div/0!",
+    "#value!",
+    "#ref!",
+    "#num!",
+    "#name?",
+}
 """Marks that mean it, in any case of letters, among numbers and dates; among categories they may be one."""
-NUMBERS = (("", "."), (",", "."), ("", ","), (".", ","), (" ", "."), (" ", ","), ("'", "."),
-           ("\u00a0", ","), ("\u202f", ","))
+NUMBERS = (
+    ("", "."),
+    (",", "."),
+    ("", ","),
+    (".", ","),
+    (" ", "."),
+    (" ", ","),
+    ("'", "."),
+    ("\u00a0", ","),
+    ("\u202f", ","),
+)
 """Marks for thousands and for decimals, the usual ones first."""
-DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%Y.%m.%d", "%m/%d/%y", "%d/%m/%y",
-        "%d.%m.%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d")
+DAYS = (
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%m-%d-%Y",
+    "%d-%m-%Y",
+    "%Y.%m.%d",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d.%m.%y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%b %d %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%Y%m%d",
+)
 TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H:%M:%S.%f")
 MIN_SHARE = 0.99
 """Share of the cells that must be readable as a kind to be of it."""
 MAX_STRANGE = 10
 """Different unreadable cells that are taken for marks of missing; of more, each puts its row into quarantine."""
-TYPED: dict[str, Kind] = {"boolean": "boolean", "integer": "number", "floating": "number", "decimal": "number",
-                          "mixed-integer-float": "number", "datetime64": "date", "datetime": "date", "date": "date"}
+TYPED: dict[str, Kind] = {
+    "boolean": "boolean",
+    "integer": "number",
+    "floating": "number",
+    "decimal": "number",
+    "mixed-integer-float": "number",
+    "datetime64": "date",
+    "datetime": "date",
+    "date": "date",
+}
 """Kinds of cells that come typed, by what pandas calls them."""
 N_FIRST = 300
 MIN_TEXTS = 20
@@ -63,8 +123,13 @@ def look(cells: pd.Series, name: str) -> Look:
     marks = ("", *(mark for mark in MISSING[1:] if mark in texts.index))
     if known.empty:
         return Look(Column(kind="category", missing=marks))
-    return (_booleans(known, marks) or _date(known, marks, name, number_too=True) or _number(known, marks)
-            or _date(known, marks, name) or _strings(known, marks))
+    return (
+        _booleans(known, marks)
+        or _date(known, marks, name, number_too=True)
+        or _number(known, marks)
+        or _date(known, marks, name)
+        or _strings(known, marks)
+    )
 
 
 def _booleans(known: pd.Series, marks: tuple[str, ...]) -> Look | None:
@@ -194,8 +259,9 @@ def _strings(known: pd.Series, marks: tuple[str, ...]) -> Look:
     first = _cells(known.iloc[:N_FIRST])
     plain = first.str.replace(r"[\s$€£¥%,]", "", regex=True)
     if (plain != first).mean() > 0.5 and read_cells(plain, Column(kind="number")).notna().mean() >= MIN_SHARE:
-        notes.append(f"cells such as {known.index[0]!r} would be numbers without their signs; write them plain to use "
-                     "them so")
+        notes.append(
+            f"cells such as {known.index[0]!r} would be numbers without their signs; write them plain to use them so"
+        )
     return Look(Column(kind="text" if many or long else "category", missing=marks), tuple(notes))
 
 
@@ -203,8 +269,13 @@ def _as_date_number(cells: pd.Series, name: str) -> Look | None:
     whole = cells.dropna()
     if not _is_named_date(name) or whole.empty or not (whole.between(19000101, 20991231) & (whole % 1 == 0)).all():
         return None
-    return Look(Column(kind="number"), ("days written as numbers, such as 20240131, stay numbers in a typed file; "
-                                        "store them as dates to use them so",))
+    return Look(
+        Column(kind="number"),
+        (
+            "days written as numbers, such as 20240131, stay numbers in a typed file; "
+            "store them as dates to use them so",
+        ),
+    )
 
 
 def _is_named_date(name: str) -> bool:

@@ -56,16 +56,23 @@ def score(problem: ModuleType, y: NDArray[Any], models: Mapping[str, Judged], re
     scores: dict[str, float] = {}
     for prefix, judged in models.items():
         once = problem.metrics(y, judged.output, judged.predicted, np.ones((1, len(y))))
-        drawn = problem.metrics(y[resamples.rows], judged.output[resamples.rows], judged.predicted[resamples.rows],
-                                resamples.weights)
+        drawn = problem.metrics(
+            y[resamples.rows], judged.output[resamples.rows], judged.predicted[resamples.rows], resamples.weights
+        )
         for name, value in once.items():
             low, high = _interval(drawn[name])
             scores |= {f"{prefix}{name}": float(value[0]), f"{prefix}{name}_low": low, f"{prefix}{name}_high": high}
     return {name: value for name, value in scores.items() if np.isfinite(value)} | {"n_rows": len(y)}
 
 
-def judge(problem: ModuleType, y: NDArray[Any], models: Mapping[str, Judged], scores: Mapping[str, float],
-          resamples: Resamples, gates: Gates) -> list[Gate]:
+def judge(
+    problem: ModuleType,
+    y: NDArray[Any],
+    models: Mapping[str, Judged],
+    scores: Mapping[str, float],
+    resamples: Resamples,
+    gates: Gates,
+) -> list[Gate]:
     """Pass or fail every gate.
 
     Raises
@@ -88,30 +95,42 @@ def _better_than_trivial(losses: Mapping[str, Array], resamples: Resamples) -> G
     gain = losses["trivial_"] - losses[""]
     low, high = _interval(weighted.mean(gain, resamples.weights))
     figures = {"gain": float(gain.mean()), "gain_low": low, "gain_high": high}
-    return Gate("better_than_trivial", low > 0,
-                f"mean loss is lower than the trivial baseline's by {figures['gain']:.4g} "
-                f"(95 % interval {low:.4g} to {high:.4g}); the interval must lie above 0.", figures)
+    return Gate(
+        "better_than_trivial",
+        low > 0,
+        f"mean loss is lower than the trivial baseline's by {figures['gain']:.4g} "
+        f"(95 % interval {low:.4g} to {high:.4g}); the interval must lie above 0.",
+        figures,
+    )
 
 
 def _not_worse_than_linear(losses: Mapping[str, Array], resamples: Resamples, margin: float) -> Gate:
     excess, reference = losses[""] - losses["linear_"], float(losses["linear_"].mean())
     low, high = _interval(weighted.mean(excess, resamples.weights))
     figures = {"excess": float(excess.mean()), "excess_low": low, "excess_high": high, "margin": margin * reference}
-    return Gate("not_worse_than_linear", low <= figures["margin"],
-                f"mean loss exceeds the linear baseline's by {figures['excess']:.4g} (95 % interval {low:.4g} to "
-                f"{high:.4g}); the interval must reach below the margin of {figures['margin']:.4g}.", figures)
+    return Gate(
+        "not_worse_than_linear",
+        low <= figures["margin"],
+        f"mean loss exceeds the linear baseline's by {figures['excess']:.4g} (95 % interval {low:.4g} to "
+        f"{high:.4g}); the interval must reach below the margin of {figures['margin']:.4g}.",
+        figures,
+    )
 
 
 def _bounded(name: str, bound: float, scores: Mapping[str, float], problem: ModuleType, *, least: bool) -> Gate:
     if name not in problem.METRICS:
         block = "minimum" if least else "maximum"
-        raise ParamsError(f"params.yaml: no metric {name!r} in evaluate.gates.{block}; "
-                          f"{expected_one_of(name, problem.METRICS)}")
-    value = scores[name]
+        raise ParamsError(
+            f"params.yaml: no metric {name!r} in evaluate.gates.{block}; {expected_one_of(name, problem.METRICS)}"
+        )
+    value = scores.get(name, float("nan"))  # of test rows of one class some metrics have no value
     passed = value >= bound if least else value <= bound
-    return Gate(f"{name}_{'minimum' if least else 'maximum'}", passed,
-                f"{name} is {value:.4g}; it must be at {'least' if least else 'most'} {bound:g}.",
-                {"value": value, "bound": bound})
+    return Gate(
+        f"{name}_{'minimum' if least else 'maximum'}",
+        passed,
+        f"{name} is {value:.4g}; it must be at {'least' if least else 'most'} {bound:g}.",
+        {"value": value, "bound": bound},
+    )
 
 
 def _interval(values: Array) -> tuple[float, float]:

@@ -58,8 +58,9 @@ def choose(candidates: Sequence[Candidate]) -> list[Standing]:
     return [Standing(c, float(d.mean()), e, c is winner) for c, d, e in zip(ranked, differences, errors, strict=True)]
 
 
-def refit(family: ModuleType, candidate: Candidate, X: Array, y: NDArray[Any], task: Task, *, seed: int,
-          threads: int) -> Fitted:
+def refit(
+    family: ModuleType, candidate: Candidate, X: Array, y: NDArray[Any], task: Task, *, seed: int, threads: int
+) -> Fitted:
     """Fit a candidate on all of train, for as many rounds as its folds took (their median)."""
     settings = dict(candidate.settings)
     if any(candidate.rounds):
@@ -80,15 +81,28 @@ def check_engine(engine: Engine, fitted: Fitted, X: Array, tolerance: float, fam
     scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
     difference = float(np.max(np.abs(engine.predict(X) - expected), initial=0.0))
     if not difference <= tolerance * scale:
-        raise FitError(f"the engine of {family!r} must equal its estimator within {tolerance * scale:g}; "
-                       f"they differ by {difference:g}.")
+        raise FitError(
+            f"the engine of {family!r} must equal its estimator within {tolerance * scale:g}; "
+            f"they differ by {difference:g}."
+        )
     return difference
 
 
 def leaderboard(standings: Sequence[Standing]) -> list[Mapping[str, Any]]:
     """Return the content of ``models/leaderboard.json``, best first."""
-    return [{"family": s.candidate.family, "loss": s.candidate.loss,
-             "standard_error": float(np.std(s.candidate.losses, ddof=1) / np.sqrt(len(s.candidate.losses))),
-             "difference": s.difference, "difference_error": s.difference_error, "n_trials": len(s.candidate.trials),
-             "repeatable": s.candidate.repeatable, "settings": s.candidate.settings, "chosen": s.chosen,
-             "losses": list(s.candidate.losses), "trials": list(s.candidate.trials)} for s in standings]
+    return [
+        {
+            "family": s.candidate.family,
+            "loss": s.candidate.loss,
+            "standard_error": float(np.std(s.candidate.losses, ddof=1) / np.sqrt(len(s.candidate.losses))),
+            "difference": s.difference,
+            "difference_error": s.difference_error,
+            "n_trials": len(s.candidate.trials),
+            "repeatable": s.candidate.repeatable,
+            "settings": s.candidate.settings,
+            "chosen": s.chosen,
+            "losses": list(s.candidate.losses),
+            "trials": list(s.candidate.trials),
+        }
+        for s in standings
+    ]

@@ -69,8 +69,10 @@ def refuse(rows: pd.DataFrame, contract: Contract, accepted: Sequence[str], *, s
     for leak in find(rows, contract.target, contract.inputs, seed=seed):
         if leak.certain and not set(leak.columns) <= set(accepted):
             names, verb = ", ".join(map(repr, leak.columns)), "gives" if len(leak.columns) == 1 else "give"
-            raise LeakError(f"{names} {verb} the target away: {leak.reason}. Set the role to 'ignored' in {FILE}, or, "
-                            f"if it is known before {contract.target!r} is, list {names} in split.accept_leaks.")
+            raise LeakError(
+                f"{names} {verb} the target away: {leak.reason}. Set the role to 'ignored' in {FILE}, or, "
+                f"if it is known before {contract.target!r} is, list {names} in split.accept_leaks."
+            )
 
 
 def errors_left(rows: pd.DataFrame, target: str, columns: Sequence[str], *, seed: int) -> dict[str, float]:
@@ -103,8 +105,15 @@ def _accused(left: dict[str, float], target: str, n_rows: int, numeric: bool) ->
     sure = max(SURE[kind], 60 / max(n_rows, 1) ** 2) if numeric else SURE[kind]
     what = "of the variance of its ranks is" if numeric else "of the wrong guesses are"
     strange = sorted((share, name) for name, share in left.items() if share <= STRANGE[kind])
-    return [Leak((name,), f"{name!r} alone tells {target!r}; {share:.3%} {what} left, out of sample",
-                 {"error_left": share}, share <= sure) for share, name in strange]
+    return [
+        Leak(
+            (name,),
+            f"{name!r} alone tells {target!r}; {share:.3%} {what} left, out of sample",
+            {"error_left": share},
+            share <= sure,
+        )
+        for share, name in strange
+    ]
 
 
 def _wrong(column: pd.Series, classes: Codes, folds: Codes) -> int:
@@ -169,7 +178,7 @@ def _numbers(column: pd.Series) -> Array:
     if column.dtype.kind == "M":
         days = column.to_numpy(dtype="datetime64[us]").astype(np.int64) / 86_400_000_000
         return np.where(column.isna(), np.nan, days)
-    return column.to_numpy(dtype=np.float64)
+    return np.asarray(column.to_numpy(dtype=np.float64))
 
 
 def _bins(numbers: Array) -> Codes:

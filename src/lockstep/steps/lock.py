@@ -39,13 +39,18 @@ def check(root: Path, params: Params) -> None:
         raise SourceError(f"{FILE} is missing; write it by `lockstep refresh`, and commit it.")
     changed = _differences(digest.read_object(path), current(root, params))
     if changed:
-        raise SourceError(f"the source must be the locked one; {'; '.join(changed)}. If that is meant, take it up by "
-                          f"`lockstep refresh`, and commit {FILE}.")
+        raise SourceError(
+            f"the source must be the locked one; {'; '.join(changed)}. If that is meant, take it up by "
+            f"`lockstep refresh`, and commit {FILE}."
+        )
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    return [f"{key} was {_brief(before.get(key))}, is {_brief(now.get(key))}"
-            for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    return [
+        f"{key} was {_brief(before.get(key))}, is {_brief(now.get(key))}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
 
 
 def _brief(value: Any) -> str:

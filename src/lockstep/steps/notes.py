@@ -17,8 +17,9 @@ NINES = re.compile(r"9{2,}")
 MIN_SHARE = 0.002
 
 
-def of(rows: pd.DataFrame, looks: Mapping[str, Look], decided: Mapping[str, Decision], target: str, *,
-       split: bool) -> tuple[str, ...]:
+def of(
+    rows: pd.DataFrame, looks: Mapping[str, Look], decided: Mapping[str, Decision], target: str, *, split: bool
+) -> tuple[str, ...]:
     """Return sentences on how cells were read, on marks of missing among numbers, and on the order of the rows.
 
     ``split`` says whether the split follows a time or a group already.
@@ -40,21 +41,35 @@ def sentinel(values: pd.Series) -> str:
         if not NINES.fullmatch(f"{abs(value):.6g}") or count < max(5, MIN_SHARE * len(known)) or others.empty:
             continue
         if (others - value).abs().min() > others.max() - others.min():
-            return (f"{value:g} stands in {count} rows, far from all other values; if it means missing, list it under "
-                    "'missing' in the contract")
+            return (
+                f"{value:g} stands in {count} rows, far from all other values; if it means missing, list it under "
+                "'missing' in the contract"
+            )
     return ""
 
 
 def _unused_dates(dates: Sequence[str]) -> list[str]:
-    return [f"rows do not stand in the order of {dates[0]!r}; if it says when a row was seen, give --time {dates[0]}: "
-            "the future must judge the past"] if dates else []
+    return (
+        [
+            f"rows do not stand in the order of {dates[0]!r}; if it says when a row was seen, give --time {dates[0]}: "
+            "the future must judge the past"
+        ]
+        if dates
+        else []
+    )
 
 
 def _order(target: pd.Series) -> list[str]:
     found = likeness(target.dropna().iloc[:N_ROWS])
-    return [f"neighbouring rows have like values of {target.name!r} ({found:.2f} beyond chance): the rows seem to be "
+    return (
+        [
+            f"neighbouring rows have like values of {target.name!r} ({found:.2f} beyond chance): the rows seem to be "
             "in order of time, of place or in groups. A random split then judges too kindly; give --time or --group if "
-            "a column tells, or add one that does"] if found >= MIN_LIKENESS else []
+            "a column tells, or add one that does"
+        ]
+        if found >= MIN_LIKENESS
+        else []
+    )
 
 
 def likeness(target: pd.Series) -> float:

@@ -29,8 +29,10 @@ def choose(cells: pd.Series, found: Look, asked: str | None) -> tuple[str, str, 
         return problem, f"{problem}: {why}", as_classes
     if found.kind != "number":
         example = labels.dropna().iloc[0] if labels.notna().any() else ""
-        raise FitError(f"target {cells.name!r} must be a number for problem {problem!r}; it holds {found.kind} cells "
-                       f"such as {example!r}.")
+        raise FitError(
+            f"target {cells.name!r} must be a number for problem {problem!r}; it holds {found.kind} cells "
+            f"such as {example!r}."
+        )
     return problem, f"{problem}: {why}", found
 
 
@@ -50,8 +52,10 @@ def _infer(values: pd.Series, found: Look, labels: pd.Series) -> tuple[str, str]
     if n_distinct <= 2:
         return "binary", f"{n_distinct} values, {sorted(labels.dropna().unique())}"
     if found.kind == "date":
-        raise FitError(f"target {values.name!r} holds dates; nothing here predicts a date. Make a number of it, such "
-                       "as days until then.")
+        raise FitError(
+            f"target {values.name!r} holds dates; nothing here predicts a date. Make a number of it, such "
+            "as days until then."
+        )
     if found.kind != "number":
         return "multiclass", f"{n_distinct} values that are no numbers"
     known = np.sort(values.dropna().unique())
@@ -61,7 +65,10 @@ def _infer(values: pd.Series, found: Look, labels: pd.Series) -> tuple[str, str]
     if len(known) > MAX_CODES:
         return "regression", f"{span}, {n_distinct} different"
     if known[0] in (0, 1) and len(known) == known[-1] - known[0] + 1:
-        return "multiclass", (f"{span}, counted from {known[0]:.0f} like codes of classes; if they are a quantity, "
-                              "give --problem regression")
-    return "regression", (f"{span}, not counted from 0 or 1, so a scale rather than codes; if they are classes, give "
-                          "--problem multiclass")
+        return "multiclass", (
+            f"{span}, counted from {known[0]:.0f} like codes of classes; if they are a quantity, "
+            "give --problem regression"
+        )
+    return "regression", (
+        f"{span}, not counted from 0 or 1, so a scale rather than codes; if they are classes, give --problem multiclass"
+    )

@@ -22,11 +22,15 @@ MAX_ROWS_A_VALUE = 0.05
 MAX_VALUES = 50
 MAX_TOKEN = 64
 N_ROWS = 50_000
-ID_NAME = re.compile(r"(?i:(?:^|[\s_.-])(?:id|uuid|guid|key|nr|no|number|index|idx|ref|code)$)"
-                     r"|[a-z](?:ID|Id|Key|Number|Code|Ref|Nr)$"
-                     r"|(?i:^(?:instant|row_?num|unnamed: 0|__index_level_0__)$)")
-ENTITY = re.compile(r"(?i:(?:customer|client|user|member|person|patient|subject|account|employee|household|session|"
-                    r"order|invoice|transaction|device)[\s_.-]*(?:id|no|nr|num|number|key|code|uuid)$)")
+ID_NAME = re.compile(
+    r"(?i:(?:^|[\s_.-])(?:id|uuid|guid|key|nr|no|number|index|idx|ref|code)$)"
+    r"|[a-z](?:ID|Id|Key|Number|Code|Ref|Nr)$"
+    r"|(?i:^(?:instant|row_?num|unnamed: 0|__index_level_0__)$)"
+)
+ENTITY = re.compile(
+    r"(?i:(?:customer|client|user|member|person|patient|subject|account|employee|household|session|"
+    r"order|invoice|transaction|device)[\s_.-]*(?:id|no|nr|num|number|key|code|uuid)$)"
+)
 """Names that can mean nothing but a key; the shorter ones below need evidence."""
 ENTITY_NAME = re.compile(r"(?i:(?:^|[\s_.-])(?:id|uuid|guid)$)|[a-z](?:ID|Id)$")
 
@@ -54,8 +58,13 @@ class Wishes:
 
     def said(self) -> list[tuple[str, str | None]]:
         """Return each option with a column it names."""
-        return [("target", self.target), *(("ignore", name) for name in self.ignore), ("time", self.time),
-                ("group", self.group), ("id", self.id)]
+        return [
+            ("target", self.target),
+            *(("ignore", name) for name in self.ignore),
+            ("time", self.time),
+            ("group", self.group),
+            ("id", self.id),
+        ]
 
 
 def decide(rows: pd.DataFrame, looks: Mapping[str, Look], wishes: Wishes, *, seed: int) -> dict[str, Decision]:
@@ -149,14 +158,19 @@ def _find_time(rows: pd.DataFrame, dates: Sequence[str]) -> list[Decision]:
     return []
 
 
-def _find_entity(rows: pd.DataFrame, names: Sequence[str], looks: Mapping[str, Look], *,
-                 can_group: bool) -> list[Decision]:
+def _find_entity(
+    rows: pd.DataFrame, names: Sequence[str], looks: Mapping[str, Look], *, can_group: bool
+) -> list[Decision]:
     """Find keys of things that have several rows each; the one of fewest values is the group."""
     why = {name: reason for name in names if (reason := _why_entity(rows, name, names, looks[name]))}
     complete = [name for name in why if can_group and rows[name].notna().all()]
     group = min(complete, key=lambda name: rows[name].nunique(), default=None)
-    return [Decision(name, "group", f"{reason}: split by it, so that none stands on both sides") if name == group else
-            Decision(name, "id", f"{reason}: identifies, never predicts") for name, reason in why.items()]
+    return [
+        Decision(name, "group", f"{reason}: split by it, so that none stands on both sides")
+        if name == group
+        else Decision(name, "id", f"{reason}: identifies, never predicts")
+        for name, reason in why.items()
+    ]
 
 
 def _why_entity(rows: pd.DataFrame, name: str, names: Sequence[str], look: Look) -> str:

@@ -41,11 +41,17 @@ def divide(rows: pd.DataFrame, contract: Contract, settings: Split, *, seed: int
     in_test = _choose_test(rest, contract, settings, seed)
     train, test = rest[~in_test], rest[in_test]
     if len(test) == 0 or len(train) < max(MIN_TRAIN_ROWS, settings.folds):
-        raise SplitError(f"split must leave a test row and at least {max(MIN_TRAIN_ROWS, settings.folds)} rows to train "
-                         f"on; {len(rows)} rows gave {len(train)} for train and {len(test)} for test.")
+        raise SplitError(
+            f"split must leave a test row and at least {max(MIN_TRAIN_ROWS, settings.folds)} rows to train "
+            f"on; {len(rows)} rows gave {len(train)} for train and {len(test)} for test."
+        )
     _refuse_shared_groups(train, test, contract, settings)
     ordered = settings.kind == "time"
-    folds = _time_folds(train, contract, settings) if ordered else _spread(train, contract, settings, settings.folds, seed + 1)
+    folds = (
+        _time_folds(train, contract, settings)
+        if ordered
+        else _spread(train, contract, settings, settings.folds, seed + 1)
+    )
     return Division(train, test, holdout, pd.DataFrame({"fold": folds, "ordered": ordered}, index=train.index))
 
 
@@ -77,14 +83,20 @@ def _choose_test(rows: pd.DataFrame, contract: Contract, settings: Split, seed: 
 
 def _predefined(rows: pd.DataFrame, contract: Contract, name: str) -> NDArray[np.bool_]:
     if name not in contract.columns or name not in rows.columns:
-        raise SplitError(f"split.column {name!r} is no column of the contract (and not of role 'ignored'); "
-                         f"{expected_one_of(name, contract.columns)}")
+        raise SplitError(
+            f"split.column {name!r} is no column of the contract (and not of role 'ignored'); "
+            f"{expected_one_of(name, contract.columns)}"
+        )
     if contract.columns[name].is_input:
-        raise SplitError(f"split.column {name!r} must not be an input; give it the role 'id' in expectations/rows.json.")
+        raise SplitError(
+            f"split.column {name!r} must not be an input; give it the role 'id' in expectations/rows.json."
+        )
     found = set(rows[name].dropna().unique())
     if found != {"train", "test"} or rows[name].isna().any():
-        raise SplitError(f"split.column {name!r} must say 'train' or 'test' in every row; found {sorted(found)[:5]}"
-                         f"{' and missing' if rows[name].isna().any() else ''}.")
+        raise SplitError(
+            f"split.column {name!r} must say 'train' or 'test' in every row; found {sorted(found)[:5]}"
+            f"{' and missing' if rows[name].isna().any() else ''}."
+        )
     return np.asarray(rows[name] == "test")
 
 
@@ -93,8 +105,10 @@ def _times(rows: pd.DataFrame, contract: Contract, asked_by: str) -> pd.Series:
         raise SplitError(f"{asked_by} needs a column of role 'time' in expectations/rows.json; found none.")
     times = rows[contract.time]
     if times.isna().any():
-        raise SplitError(f"{asked_by} needs the time {contract.time!r} of every row; {int(times.isna().sum())} miss it. "
-                         "Make it required, so that such rows go to quarantine.")
+        raise SplitError(
+            f"{asked_by} needs the time {contract.time!r} of every row; {int(times.isna().sum())} miss it. "
+            "Make it required, so that such rows go to quarantine."
+        )
     return times
 
 
@@ -117,7 +131,7 @@ def _time_folds(rows: pd.DataFrame, contract: Contract, settings: Split) -> NDAr
     present = np.unique(blocks)
     if len(present) < 2:
         raise SplitError(f"folds by time need several times in train; {contract.time!r} has too few.")
-    return np.searchsorted(present, blocks) - 1
+    return np.asarray(np.searchsorted(present, blocks) - 1)
 
 
 def _portions(rows: pd.DataFrame, contract: Contract, settings: Split, seed: int) -> NDArray[np.float64]:
@@ -150,8 +164,10 @@ def _units(rows: pd.DataFrame, contract: Contract, settings: Split) -> NDArray[n
     if contract.group is not None and settings.kind in ("group", "predefined"):
         groups = rows[contract.group]
         if groups.isna().any():
-            raise SplitError(f"a row without its group {contract.group!r} cannot be placed; {int(groups.isna().sum())} "
-                             "miss it. Make it required, so that such rows go to quarantine.")
+            raise SplitError(
+                f"a row without its group {contract.group!r} cannot be placed; {int(groups.isna().sum())} "
+                "miss it. Make it required, so that such rows go to quarantine."
+            )
         labels.append(groups.to_numpy())
     codes = [np.unique(label, return_inverse=True)[1] for label in labels]
     if not codes:
@@ -184,5 +200,7 @@ def _refuse_shared_groups(train: pd.DataFrame, test: pd.DataFrame, contract: Con
         return
     shared = sorted(set(train[name].dropna()) & set(test[name].dropna()), key=str)
     if shared:
-        raise LeakError(f"group {name!r} stands on both sides of the split: {len(shared)} values, such as {shared[0]!r}; "
-                        f"set split.kind: group, or list {name!r} in split.accept_leaks.")
+        raise LeakError(
+            f"group {name!r} stands on both sides of the split: {len(shared)} values, such as {shared[0]!r}; "
+            f"set split.kind: group, or list {name!r} in split.accept_leaks."
+        )

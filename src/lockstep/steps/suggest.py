@@ -17,8 +17,10 @@ from lockstep.steps import bounds, notes, question, roles
 from lockstep.steps.cells import Look, look
 from lockstep.steps.roles import Decision, Wishes
 
-PRIVATE = re.compile(r"(?i)e-?mail|phone|mobile|address|street|passport|iban|\bssn\b|birth|^dob$|^name$|"
-                     r"(?:first|last|sur|full|user)_?name")
+PRIVATE = re.compile(
+    r"(?i)e-?mail|phone|mobile|address|street|passport|iban|\bssn\b|birth|^dob$|^name$|"
+    r"(?:first|last|sur|full|user)_?name"
+)
 MIN_ROWS = 25
 
 
@@ -43,8 +45,17 @@ class Suggestion:
     """Inputs that enter the model as they are."""
 
 
-def suggest(raw: pd.DataFrame, target: str, *, problem: str | None = None, ignore: Sequence[str] = (),
-            time: str | None = None, group: str | None = None, id: str | None = None, seed: int = 0) -> Suggestion:
+def suggest(
+    raw: pd.DataFrame,
+    target: str,
+    *,
+    problem: str | None = None,
+    ignore: Sequence[str] = (),
+    time: str | None = None,
+    group: str | None = None,
+    id: str | None = None,
+    seed: int = 0,
+) -> Suggestion:
     """Look at every column and decide; what the user says stands.
 
     Raises
@@ -67,22 +78,33 @@ def suggest(raw: pd.DataFrame, target: str, *, problem: str | None = None, ignor
     columns = _columns(rows, looks, decided, wishes)
     inputs = [name for name, column in columns.items() if column.is_input]
     if not inputs:
-        raise FitError(f"no column is left to learn {target!r} from; "
-                       f"{'; '.join(f'{d.column!r}: {d.decision} ({d.why})' for d in decided.values())}.")
+        raise FitError(
+            f"no column is left to learn {target!r} from; "
+            f"{'; '.join(f'{d.column!r}: {d.decision} ({d.why})' for d in decided.values())}."
+        )
     split = _split(decided)
     texts, numbers = (tuple(name for name in inputs if columns[name].kind == kind) for kind in ("text", "number"))
     return Suggestion(
-        problem, _dump(rows, columns), split, _folds(rows[target]), _max_quarantine(rows, columns),
+        problem,
+        _dump(rows, columns),
+        split,
+        _folds(rows[target]),
+        _max_quarantine(rows, columns),
         (Decision(target, "target", why), *decided.values()),
         notes.of(rows, looks, decided, target, split=split != "random"),
-        texts, numbers, len(inputs) - len(texts))
+        texts,
+        numbers,
+        len(inputs) - len(texts),
+    )
 
 
 def _check_target(values: pd.Series, problem: str) -> None:
     plugins.load("problems", problem).check_target(values, values.name)
     if values.notna().sum() < MIN_ROWS:
-        raise FitError(f"at least {MIN_ROWS} rows with a target are needed to train and to test; found "
-                       f"{int(values.notna().sum())}.")
+        raise FitError(
+            f"at least {MIN_ROWS} rows with a target are needed to train and to test; found "
+            f"{int(values.notna().sum())}."
+        )
 
 
 def _folds(target: pd.Series) -> int:
@@ -95,37 +117,51 @@ def _check_names(raw: pd.DataFrame, wishes: Wishes) -> None:
     said = [(what, name) for what, name in wishes.said() if name is not None]
     for what, name in said:
         if name not in raw.columns:
-            raise UnknownName(f"--{what}: no column {name!r} in the table; "
-                              f"{expected_one_of(name, map(str, raw.columns))}")
+            raise UnknownName(
+                f"--{what}: no column {name!r} in the table; {expected_one_of(name, map(str, raw.columns))}"
+            )
     names = [name for _, name in said]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise UnknownName(f"each column has one role; {doubled[0]!r} was given several of "
-                          f"{[f'--{what}' for what, name in said if name == doubled[0]]}.")
+        raise UnknownName(
+            f"each column has one role; {doubled[0]!r} was given several of "
+            f"{[f'--{what}' for what, name in said if name == doubled[0]]}."
+        )
 
 
 def _check_time(looks: Mapping[str, Look], wishes: Wishes) -> None:
     if wishes.time and looks[wishes.time].kind not in ("date", "number"):
         said = "; ".join(looks[wishes.time].notes)
-        raise SourceError(f"--time {wishes.time!r} must hold dates or numbers; its cells are of kind "
-                          f"{looks[wishes.time].kind!r}{f' ({said})' if said else ''}.")
+        raise SourceError(
+            f"--time {wishes.time!r} must hold dates or numbers; its cells are of kind "
+            f"{looks[wishes.time].kind!r}{f' ({said})' if said else ''}."
+        )
 
 
-def _columns(rows: pd.DataFrame, looks: Mapping[str, Look], decided: Mapping[str, Decision],
-             wishes: Wishes) -> dict[str, Column]:
+def _columns(
+    rows: pd.DataFrame, looks: Mapping[str, Look], decided: Mapping[str, Decision], wishes: Wishes
+) -> dict[str, Column]:
     columns = {}
     for name in map(str, rows):
         role = "target" if name == wishes.target else decided[name].decision
         required = role != "ignored" and (not rows[name].isna().any() or role in ("target", "time", "group"))
         private = role != "target" and bool(PRIVATE.search(name)) and rows[name].nunique() > bounds.MAX_SET
         classes = question.order_classes(rows[name]) if role == "target" and looks[name].kind == "category" else ()
-        columns[name] = looks[name].column.model_copy(update={
-            "role": role, "required": required, "private": private, "classes": classes,
-            "unreadable": "warning" if looks[name].kind in ("number", "boolean", "date") else "critical",
-            "description": "" if private or role == "ignored" else _describe(rows[name], looks[name])})
+        columns[name] = looks[name].column.model_copy(
+            update={
+                "role": role,
+                "required": required,
+                "private": private,
+                "classes": classes,
+                "unreadable": "warning" if looks[name].kind in ("number", "boolean", "date") else "critical",
+                "description": "" if private or role == "ignored" else _describe(rows[name], looks[name]),
+            }
+        )
     row = _example_row(rows, columns)
-    return {name: column.model_copy(update={"example": _example(rows[name].iloc[row], column)})
-            for name, column in columns.items()}
+    return {
+        name: column.model_copy(update={"example": _example(rows[name].iloc[row], column)})
+        for name, column in columns.items()
+    }
 
 
 def _describe(values: pd.Series, found: Look) -> str:
@@ -164,8 +200,10 @@ def _dump(rows: pd.DataFrame, columns: Mapping[str, Column]) -> str:
     rules = bounds.of_table(len(rows))
     for name, column in columns.items():
         rules += bounds.of_column(rows[name], column, name) if column.role != "ignored" else []
-    shown = {name: {"kind": column.kind, "role": column.role, **column.model_dump(exclude_defaults=True, mode="json")}
-             for name, column in columns.items()}
+    shown = {
+        name: {"kind": column.kind, "role": column.role, **column.model_dump(exclude_defaults=True, mode="json")}
+        for name, column in columns.items()
+    }
     for entry in shown.values():
         if isinstance(entry.get("example"), float) and entry["example"].is_integer():
             entry["example"] = int(entry["example"])

@@ -84,8 +84,15 @@ class Judge:
         rounds: list[int] = []
         outputs: list[Array] = []
         for fold in self.folds:
-            fitted = self.family.fit(fold.X, fold.y, fold.task, settings, seed=self.seed, threads=self.threads,
-                                     valid=(fold.X_valid, fold.y_valid))
+            fitted = self.family.fit(
+                fold.X,
+                fold.y,
+                fold.task,
+                settings,
+                seed=self.seed,
+                threads=self.threads,
+                valid=(fold.X_valid, fold.y_valid),
+            )
             outputs.append(fitted.predict(fold.X_valid))
             losses.append(self.loss(fold.y_valid, outputs[-1]))
             rounds.append(fitted.rounds or 0)
@@ -148,8 +155,14 @@ def search(family: ModuleType, judge: Judge, settings: Tune, report: Callable[[s
     return Search(tuple(trials), judge.best, judge.out_of_fold, repeatable=settings.seconds is None)
 
 
-def encode_folds(features: pd.DataFrame, y: NDArray[Any], folds: pd.DataFrame, contract: Contract,
-                 feature_names: tuple[str, ...], n_classes: int) -> list[Fold]:
+def encode_folds(
+    features: pd.DataFrame,
+    y: NDArray[Any],
+    folds: pd.DataFrame,
+    contract: Contract,
+    feature_names: tuple[str, ...],
+    n_classes: int,
+) -> list[Fold]:
     """Encode each fold by an encoder learned on its training part.
 
     Raises
@@ -161,11 +174,21 @@ def encode_folds(features: pd.DataFrame, y: NDArray[Any], folds: pd.DataFrame, c
     for learn, valid in fold_masks(folds):
         lacking = n_classes - len(np.unique(y[learn])) if n_classes else 0
         if lacking > 0:
-            raise FitError(f"every fold must learn from all {n_classes} classes; one lacks {lacking}. "
-                           "Lower split.folds, or merge rare classes.")
+            raise FitError(
+                f"every fold must learn from all {n_classes} classes; one lacks {lacking}. "
+                "Lower split.folds, or merge rare classes."
+            )
         fitted = encoder.fit(features[learn], contract, feature_names)
-        encoded.append(Fold(Task(n_classes, fitted.parts), fitted.encode_table(features[learn]), y[learn],
-                            fitted.encode_table(features[valid]), y[valid], valid))
+        encoded.append(
+            Fold(
+                Task(n_classes, fitted.parts),
+                fitted.encode_table(features[learn]),
+                y[learn],
+                fitted.encode_table(features[valid]),
+                y[valid],
+                valid,
+            )
+        )
     return encoded
 
 
@@ -191,7 +214,7 @@ def _batches(study: Any, space: Mapping[str, Any], settings: Tune, seed: int, cl
 
 
 def _hopeless(losses: list[float], rival: Trial) -> bool:
-    excess = np.array(losses) - np.array(rival.losses[:len(losses)])
+    excess = np.array(losses) - np.array(rival.losses[: len(losses)])
     return len(losses) >= 2 and bool((excess > 0).all()) and excess.mean() > HOPELESS * abs(rival.loss)
 
 
@@ -199,7 +222,7 @@ def _projected(trial: Trial, rival: Trial | None) -> float:
     """Return the loss; of a trial given up, what it would be if the other folds went as the first."""
     if trial.complete or rival is None:
         return trial.loss
-    return rival.loss * trial.loss / float(np.mean(rival.losses[:len(trial.losses)]))
+    return rival.loss * trial.loss / float(np.mean(rival.losses[: len(trial.losses)]))
 
 
 def _rounded(settings: Mapping[str, Any]) -> Settings:
