@@ -74,7 +74,7 @@ def test_a_project_is_written_that_is_whole_committed_and_its_own(shop: Path, tm
         "src/lockstep/new.py",
         "src/lockstep/cli.py",
     } <= set(known)
-    assert not [name for name in known if name.startswith(("tests/", "docs/", ".venv", "models/")) or ".pyc" in name]
+    assert not [name for name in known if name.startswith(("docs/", ".venv", "models/")) or ".pyc" in name]
     values = params.load(root)
     assert (values.problem, values.split.kind) == ("binary", "random")
     assert values.families == ("linear", "hist_gradient", "xgboost")

@@ -22,20 +22,23 @@ app.add_typer(contract_app, name="contract")
 def main() -> int:
     """Run the command line; an error of ours is one line and exit status 1."""
     try:
-        app(standalone_mode=False)
+        return int(app(standalone_mode=False) or 0)  # typer.Exit comes back as its code
     except LockstepError as error:
         print(f"lockstep: {error}", file=sys.stderr)
         return 1
     except typer.Abort:
         return 130
-    except (typer.Exit, SystemExit) as stop:
-        return int(getattr(stop, "exit_code", getattr(stop, "code", 0)) or 0)
+    except OSError as error:
+        if error.errno is None or error.strerror is None:
+            raise
+        print(f"lockstep: {error.strerror}: {error.filename or 'a file of the project'}", file=sys.stderr)
+        return 1
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        print(f"lockstep: {error.format_message()}", file=sys.stderr)
+        said = error.format_message()
+        print(said if said.startswith("Usage:") else f"lockstep: {said} See `lockstep --help`.", file=sys.stderr)
         return 2
-    return 0
 
 
 @app.command()
@@ -87,10 +90,12 @@ def refresh() -> None:
 def check() -> None:
     """Check params.yaml and the contract; `make run` does it first."""
     from lockstep import contract, params, plugins, project
+    from lockstep.contract import rules
 
     root = project.find()
     plugins.check(params.load(root))
-    contract.load(root)
+    found = contract.load(root)
+    rules.row_checks(found, set(found.columns))
     print(f"{params.FILE} and {contract.FILE} are consistent")
 
 

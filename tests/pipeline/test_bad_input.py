@@ -55,7 +55,8 @@ def run(root: Path, *stages: str) -> None:
 
 def refuse(root: Path, stages: list[str], said: str) -> None:
     """Run stages, of which the last must stop with one line, and write nothing that a later one reads."""
-    run(root, *stages[:-1])
+    if stages[:-1]:
+        run(root, *stages[:-1])
     with pytest.raises(LockstepError, match=said) as caught:
         run(root, *stages[-1:])
     assert "\n" not in str(caught.value)
@@ -171,7 +172,10 @@ SOURCES: dict[str, tuple[Edit, str]] = {
     ),
     "another type of setting": (settings({"source": {"header": "yes please"}}), r"source.header must be .*yes please"),
     "an encoding that nobody knows": (settings({"source": {"encoding": "utf-9"}}), r"source.encoding must be one that"),
-    "an empty simulation": (settings({"source": {"kind": "simulate", "rows": 3}}), r"unknown key 'source.path'"),
+    "a setting of another source": (
+        settings({"source": {"kind": "simulate", "rows": 300}}),
+        r"unknown key 'source.path'",
+    ),
 }
 
 
@@ -300,7 +304,11 @@ CONTRACTS: dict[str, tuple[Edit, str]] = {
     ),
     "an unknown expectation": (
         rule(type="expect_column_values_to_be_nice", kwargs={"column": "plan"}),
-        r"rows.json.*expect_column_values_to_be_nice",
+        r"no 'expect_column_values_to_be_nice'; expected one of \['expect_column_values_to_",
+    ),
+    "a misspelt argument": (
+        rule(type="expect_table_row_count_to_be_between", kwargs={"min": 3}),
+        r"rule table_row_count_to_be_between\(min=3\) .*cannot be built; .*extra fields",
     ),
     "two targets": (
         suite(lambda s: s["meta"]["columns"]["plan"].update(role="target")),
@@ -460,7 +468,9 @@ def test_dvc_repro_shows_the_same_line_and_keeps_what_was_made(case: str, copied
 
     assert (copied / "dvc.lock").read_bytes() == before
     project.git(copied, "checkout", "--quiet", "params.yaml")
-    assert "up to date" in project.said(project.repro(copied, "package"))
+    again = project.repro(copied, "package")
+    assert project.said(again)
+    assert project.stages_run(again) == []
 
 
 def test_dvc_names_the_file_of_a_misspelt_family(copied: Path) -> None:
@@ -528,9 +538,7 @@ def test_a_stage_runs_its_own_code_whatever_the_path_says(kept: Path, tmp_path: 
 
 
 def test_a_command_outside_a_project_says_so(tmp_path: Path) -> None:
-    code = f"import sys; sys.path.insert(0, {str(project.REPOSITORY / 'src')!r}); from lockstep.cli import main; sys.exit(main())"
-
-    project.refused(project.run(tmp_path, "python", "-c", code, "status"), "is not inside a project", "lockstep new")
+    project.refused(project.lockstep(tmp_path, "status"), "is not inside a project", "lockstep new")
 
 
 # A byte of the model changed on disk.

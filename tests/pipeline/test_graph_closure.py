@@ -1,4 +1,4 @@
-"""A stage depends on all the code that it runs, and on no other; it names the parameters that it reads, and no other."""
+"""A stage depends on all the code that it runs and names all the parameters that it reads, and no others."""
 
 import ast
 import functools
@@ -18,7 +18,7 @@ PACKAGE = SRC / "lockstep"
 CODE = "src/lockstep/"
 ENTRY = ("__main__.py", "runner.py")
 SOURCES = f"{CODE}sources"
-"""Listed as a whole: DVC answers a kind that has no file by a path that is not there, our own code by the near match."""
+"""Listed as a whole: to a kind that has no file DVC answers by a path, our own code by the near match."""
 CHECKS = f"{CODE}plugins.py"
 """Reads parameters only to refuse them."""
 STAGES = {stage.name: stage for stage in graph.load(ROOT)}

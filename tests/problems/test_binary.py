@@ -100,7 +100,7 @@ def test_a_row_at_the_threshold_is_positive():
         (["a", "a", "b"], r"^each class of target 'y' must have at least 2 rows; \['b'\] has one"),
         (
             ["a", "a", "b", "b", "c", "c"],
-            r"^target 'y' must have two classes for problem 'binary'; found 3: \['a', 'b', 'c'\]\. Set problem: multiclass",
+            r"^target 'y' must have two classes for problem 'binary'; found 3: \['a', 'b', 'c'\]\. Set",
         ),
         ([None, None], "must take more than one value; all 2 rows hold"),
     ],

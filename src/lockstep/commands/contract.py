@@ -5,6 +5,7 @@ from pathlib import Path
 from lockstep import contract as contracts
 from lockstep import params, plugins
 from lockstep.contract import read
+from lockstep.contract.rules import row_checks
 from lockstep.params import parse
 from lockstep.sources import file
 from lockstep.steps.validate import raise_on, validate
@@ -19,6 +20,7 @@ def check(root: Path, table: Path | None) -> str:
         The contract is broken, or the table breaks it.
     """
     contract = contracts.load(root)
+    row_checks(contract, set(contract.columns))
     summary = (
         f"{contracts.FILE}: {len(contract.columns)} columns, {len(contract.row_rules)} rules on rows, "
         f"{len(contract.table_rules)} on the table; it is consistent."

@@ -1,5 +1,6 @@
 """Have Great Expectations evaluate the rules of the contract."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import pandas as pd
 
 from lockstep.contract import FILE, Contract, Rule
 from lockstep.contract.rules import bound
-from lockstep.errors import ContractError
+from lockstep.errors import ContractError, expected_one_of
 
 
 def expect(rows: pd.DataFrame, rules: Sequence[Rule], contract: Contract) -> list[dict[str, Any]]:
@@ -25,28 +26,33 @@ def expect(rows: pd.DataFrame, rules: Sequence[Rule], contract: Contract) -> lis
         return []
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
-    from great_expectations.exceptions import GreatExpectationsError
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("rows").get_batch({"dataframe": rows.reset_index(drop=True)})
-    entries = [
-        {"type": rule.type, "kwargs": _bounds(rule, contract), "meta": {"number": number}}
-        for number, rule in enumerate(rules)
-    ]
-    try:
-        suite = gx.ExpectationSuite(name="rows", expectations=entries)
-    except (GreatExpectationsError, ValueError, TypeError) as error:
-        raise ContractError(
-            f"{FILE} holds a rule that cannot be built: {' '.join(str(error).split())[:300]}"
-        ) from error
+    suite = gx.ExpectationSuite(name="rows", expectations=[_build(rule, contract, i) for i, rule in enumerate(rules)])
     outcomes: list[dict[str, Any]] = [{}] * len(rules)
     for outcome in batch.validate(suite, result_format="COMPLETE").results:
         number = outcome.expectation_config.meta["number"]
         _refuse_exception(outcome.exception_info, rules[number])
         outcomes[number] = {"success": outcome.success, "result": outcome.result}
     return outcomes
+
+
+def _build(rule: Rule, contract: Contract, number: int) -> Any:
+    """Return the expectation; a suite given names and arguments leaves out those that it cannot build, and goes on."""
+    from great_expectations.expectations import registry
+
+    known = registry.list_registered_expectation_implementations()
+    if rule.type not in known:
+        near = difflib.get_close_matches(rule.type, known, n=3, cutoff=0)
+        raise ContractError(f"{FILE}: Great Expectations has no {rule.type!r}; {expected_one_of(rule.type, near)}")
+    try:
+        return registry.get_expectation_impl(rule.type)(**_bounds(rule, contract), meta={"number": number})
+    except (ValueError, TypeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ContractError(f"{FILE}: rule {rule.name} on {list(rule.columns)} cannot be built; {said}.") from error
 
 
 def _bounds(rule: Rule, contract: Contract) -> dict[str, Any]:

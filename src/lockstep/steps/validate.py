@@ -9,6 +9,7 @@ import pandas as pd
 
 from lockstep.contract import FILE, Column, Contract, Rule
 from lockstep.contract.read import Table
+from lockstep.contract.rules import row_checks
 from lockstep.errors import Breach
 from lockstep.params import Validate
 from lockstep.steps.expect import expect
@@ -106,7 +107,7 @@ def _empty_columns(rows: pd.DataFrame, contract: Contract) -> list[Finding]:
 
 
 def _row_findings(rows: pd.DataFrame, contract: Contract) -> list[Finding]:
-    rules = [rule for rule in contract.row_rules if set(rule.columns) <= set(rows.columns)]
+    rules = [rule for rule, _ in row_checks(contract, set(rows.columns))]
     found = []
     for rule, outcome in zip(rules, expect(rows, rules, contract), strict=True):
         positions = np.asarray(sorted(outcome["result"].get("unexpected_index_list") or []), dtype=np.int64)
