@@ -18,7 +18,7 @@ def main() -> int:
         return _fail(f"stages need Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. {ACTIVATE}")
     try:
         from lockstep import project
-        from lockstep.errors import LockstepError
+        from lockstep.errors import LockstepError, explain
 
         project.locked(ROOT)
     except ModuleNotFoundError as error:
@@ -30,9 +30,9 @@ def main() -> int:
     except LockstepError as error:
         return _fail(str(error))
     except OSError as error:
-        if error.errno is None or error.strerror is None:
+        if not explain(error):
             raise
-        return _fail(f"{error.strerror}: {error.filename or 'a file of the project'}; mend that and run again.")
+        return _fail(explain(error))
     return 0
 
 

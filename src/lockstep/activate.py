@@ -18,6 +18,8 @@ TELEMETRY_OFF = {
     "SCARF_NO_ANALYTICS": "true",
 }
 
+LOW_DISK_BYTES = 32 << 20
+
 LOOK_UP = """
 try:
     here = os.getcwd()
@@ -63,6 +65,9 @@ def activate(root: str) -> None:
     # Threads that wait for each other asleep: on a machine shared with others, spinning costs several times the work.
     for name, value in {**TELEMETRY_OFF, **stores, "OMP_WAIT_POLICY": "PASSIVE"}.items():
         os.environ.setdefault(name, value)
+    disk = os.statvfs(root) if hasattr(os, "statvfs") else None
+    if disk and disk.f_bavail * disk.f_frsize < LOW_DISK_BYTES:
+        sys.dont_write_bytecode = True  # a full disk leaves half a file of it, from which no later start recovers
     programs = os.path.join(sys.prefix, "bin")
     if sys.prefix != sys.base_prefix and programs not in os.environ.get("PATH", "").split(os.pathsep)[:1]:
         os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", "")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lockstep.errors import LockstepError
+from lockstep.errors import LockstepError, explain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,9 +29,9 @@ def main() -> int:
     except typer.Abort:
         return 130
     except OSError as error:
-        if error.errno is None or error.strerror is None:
+        if not explain(error):
             raise
-        print(f"lockstep: {error.strerror}: {error.filename or 'a file of the project'}", file=sys.stderr)
+        print(f"lockstep: {explain(error)}", file=sys.stderr)
         return 1
     except Exception as error:
         if not hasattr(error, "format_message"):

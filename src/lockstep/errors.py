@@ -19,7 +19,14 @@ An error is one line: where, what must hold and what was found, what to do.
 """
 
 import difflib
+import errno
+import os
+import re
+import shutil
 from collections.abc import Iterable
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class LockstepError(Exception):
@@ -88,3 +95,20 @@ def expected_one_of(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), names, n=1)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     return f"expected one of {names}.{guess}"
+
+
+def explain(error: OSError) -> str:
+    """Return what the system refused as one line; empty where it does not say.
+
+    >>> explain(OSError(28, "written nothing", "data/raw.parquet"))
+    'No space left on device: data/raw.parquet. Make room (`dvc gc -w` drops old outs), and run again.'
+    """
+    number, where = error.errno, error.filename
+    if isinstance(error, shutil.Error):  # many in one: the first of them, which is text
+        _, where, said = error.args[0][0]
+        number = int(found[1]) if (found := re.match(r"\[Errno (\d+)\]", said)) else None
+    if number is None:
+        return ""
+    cure = "Mend its owner or its mode" if number in NOT_ALLOWED else "Mend that"
+    cure = "Make room (`dvc gc -w` drops old outs)" if number in NO_ROOM else cure
+    return f"{os.strerror(number)}: {where or 'a file of the project'}. {cure}, and run again."

@@ -218,6 +218,8 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
             return f"{place} must hold keys and values; got {fault['input']!r}."
         case "tuple_type":
             return f"{place} must be a list; got {fault['input']!r}."
+        case "string_too_short" | "string_too_long":
+            return f"{place} must {fault['msg'].removeprefix('String should ')}; got {fault['input']!r}."
         case "too_short":
             return f"{place} must have at least {context['min_length']} item; got {fault['input']!r}."
         case "value_error":

@@ -148,10 +148,14 @@ def stages_run(asked: "subprocess.CompletedProcess[str]") -> list[str]:
     return re.findall(r"^Running stage '([^']+)'", asked.stdout, flags=re.MULTILINE)
 
 
+def lock_of(root: Path) -> dict[str, Any]:
+    """Return the entries of ``dvc.lock`` by stage."""
+    return dict(yaml.safe_load((root / "dvc.lock").read_text("utf-8"))["stages"])
+
+
 def outs(root: Path) -> list[Path]:
     """Return every file that the stages made."""
-    lock = yaml.safe_load((root / "dvc.lock").read_text("utf-8"))
-    found = [root / out["path"] for entry in lock["stages"].values() for out in entry["outs"]]
+    found = [root / out["path"] for entry in lock_of(root).values() for out in entry["outs"]]
     return [
         file for out in found for file in ([out] if out.is_file() else sorted(p for p in out.rglob("*") if p.is_file()))
     ]

@@ -5,12 +5,10 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import project
 import pytest
-import yaml
 
 from lockstep import digest, graph, predictor, replay
 from lockstep.contract.request import Door
@@ -29,10 +27,6 @@ STAGES = [
     "evaluate",
     "package",
 ]
-
-
-def lock_of(root: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load((root / "dvc.lock").read_text("utf-8"))["stages"])
 
 
 def test_the_line_makes_every_out(line: Path) -> None:
@@ -143,7 +137,7 @@ def test_a_family_that_leaves_the_list_leaves_no_trace_in_the_result(
 
     assert project.stages_run(asked) == ["fit"]
     assert sorted(folder.name for folder in (copied / "models" / "candidates").iterdir()) == ["hist_gradient", "linear"]
-    ours, theirs = lock_of(copied), lock_of(other)
+    ours, theirs = project.lock_of(copied), project.lock_of(other)
     assert {name: ours[name] for name in theirs} == theirs
     assert not any("xgboost" in found.stage for found in graph.stale(copied))
     for name in ("models/leaderboard.json", "models/predictor/manifest.json"):

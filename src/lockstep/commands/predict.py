@@ -19,6 +19,7 @@ from lockstep.errors import SourceError
 from lockstep.params import parse
 from lockstep.predictor import Predictor
 from lockstep.sources import file
+from lockstep.stages import files
 
 CHUNK_ROWS = 50_000
 
@@ -44,6 +45,7 @@ def predict(root: Path, table: Path, to: Path) -> str:
 def answer(raw: pd.DataFrame, model: Predictor) -> pd.DataFrame:
     """Answer one chunk; refused rows have null answers and the reasons in ``refused``."""
     contract = model.contract
+    raw = raw.drop(columns=files.INDEX, errors="ignore")  # the line's own tables bring their row numbers along
     table = read.read(raw, contract, target=False)
     rows = table.rows.reindex(columns=[*table.rows.columns, *(n for n in contract.inputs if n not in table.rows)])
     reasons = refusals(table, contract)

@@ -103,7 +103,7 @@ class HistGradient:
 
         with np.errstate(invalid="ignore"):  # NaN among the categories is cast to a code that no row has
             model = treelite.sklearn.import_model(self._estimator)
-        model.serialize(folder / FILE)
+        (folder / FILE).write_bytes(model.serialize_bytes())  # a full disk is an OSError of Python's, not of C++
 
 
 class Treelite:

@@ -108,7 +108,7 @@ class XGBoost:
 
     def save(self, folder: Path) -> None:
         """Write the booster as UBJ."""
-        self._booster.save_model(folder / FILE)
+        (folder / FILE).write_bytes(self._booster.save_raw("ubj"))  # a full disk is an OSError of Python's, not of C++
 
 
 def _narrow(X: Array, task: Task) -> Array:

@@ -1,9 +1,10 @@
 """Read and write what lies between the stages, byte-stable."""
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def read_table(path: Path) -> pd.DataFrame:
 def write_table(rows: pd.DataFrame, path: Path) -> None:
     """Write a table with its index, which is named ``__row__``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows.rename_axis(index=INDEX).to_parquet(path, engine="pyarrow", compression="zstd")
+    with _naming(path):
+        rows.rename_axis(index=INDEX).to_parquet(path, engine="pyarrow", compression="zstd")
 
 
 def read_json(path: Path) -> Any:
@@ -59,7 +61,18 @@ def write_json(value: Mapping[str, Any] | list[Any], path: Path) -> None:
 def write_text(text: str, path: Path) -> None:
     """Write UTF-8 text, the folder made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
+    with _naming(path):
+        path.write_text(text, "utf-8")
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Tell an error of writing, as on a full disk, which file it was."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def empty_folder(path: Path) -> Path:
