@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import struct
@@ -34,6 +35,8 @@ POLL_S = 0.05
 ANSWER_WITHIN_S = 30.0
 BATCH = 50
 PR_SET_PDEATHSIG = 1
+MARK = "LOCKSTEP_REPLAY"
+"""In the environment of the child and of all that it starts, to find them by."""
 WORKER_FAILED = "Application startup failed"
 """What uvicorn writes where a worker cannot load the release."""
 
@@ -92,6 +95,7 @@ def serving(tag: str, *, ready_within_s: float = READY_WITHIN_S) -> Iterator[int
     """
     port = _free_port()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment[MARK] = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="lockstep-replay-") as folder, (Path(folder) / "log").open("w+") as log:
         empty = Path(folder) / "empty"
         empty.mkdir()
@@ -109,7 +113,7 @@ def serving(tag: str, *, ready_within_s: float = READY_WITHIN_S) -> Iterator[int
             _wait_until_ready(child, port, tag, Path(log.name), ready_within_s)
             yield port
         finally:
-            _end(child)
+            _end(child, environment[MARK])
 
 
 def compare(port: int, sample: Sample) -> None:
@@ -216,24 +220,28 @@ def _reason(log: Path) -> str:
     return (named or lines or ["it wrote nothing."])[-1]
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End the child and all below it; BentoML's workers have sessions of their own, so the group is not enough."""
-    family = [process for process in [_process(child.pid)] if process is not None]
-    family += [below for process in family for below in process.children(recursive=True)]
+def _end(child: "subprocess.Popen[bytes]", mark: str) -> None:
+    """End the child and all that it started; workers have sessions of their own, so the group is not enough."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=END_WITHIN_S)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    _, alive = psutil.wait_procs(_marked(mark), timeout=END_WITHIN_S)
+    while alive := [process for process in {*alive, *_marked(mark)} if process.is_running()]:
+        for process in alive:  # one may start another while it ends, so look again until none is left
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=END_WITHIN_S)
+        alive = []
     child.wait()
 
 
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        return None
+def _marked(mark: str) -> list[psutil.Process]:
+    """Return the processes that inherited ``mark``, whoever their parent is by now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def _end_with_parent() -> Any:

@@ -1,97 +1,186 @@
-"""Plain tools, in a new shell in which only PATH was changed, use the project's stores and report to nobody."""
+"""Plain dvc, bentoml, mlflow and prefect, in a new shell with the environment on PATH, use the project's stores."""
 
+import csv
+import io
 import json
+import re
 from pathlib import Path
 
 import project
 import pytest
 
 from lockstep.activate import TELEMETRY_OFF
+from lockstep.digest import read_object
 
-STORES = """
-import json, os
-print(json.dumps({name: os.environ.get(name, "") for name in
-                  ["BENTOML_HOME", "PREFECT_HOME", "MLFLOW_TRACKING_URI", %s]}))
+HEAVY = ("pandas", "numpy", "sklearn", "xgboost", "optuna", "great_expectations", "mlflow", "prefect", "bentoml", "dvc")
+WHERE = "import json, os, sys; print(json.dumps([dict(os.environ), sys.path]))"
+
+
+def seen(folder: Path, **more: str) -> tuple[dict[str, str], list[str]]:
+    """Return the environment and the path of a Python that starts in a folder."""
+    variables, path = json.loads(project.said(project.run(folder, "python", "-c", WHERE, **more)))
+    return variables, path
+
+
+@pytest.fixture(scope="module")
+def worktree(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("worktree") / "tree"
+    project.git(kept, "worktree", "add", "--quiet", str(folder), "-b", "other")
+    return folder
+
+
+@pytest.mark.parametrize("place", ["project", "subfolder", "worktree"])
+def test_every_store_is_the_main_checkouts_wherever_one_stands(place: str, kept: Path, worktree: Path) -> None:
+    folder = {"project": kept, "subfolder": kept / "src" / "lockstep", "worktree": worktree}[place]
+
+    variables, path = seen(folder)
+
+    assert variables["BENTOML_HOME"] == f"{kept}/.lockstep/bento"
+    assert variables["PREFECT_HOME"] == f"{kept}/.lockstep/prefect"
+    assert variables["MLFLOW_TRACKING_URI"] == f"sqlite:///{kept}/.lockstep/mlflow.db"
+    assert str((worktree if place == "worktree" else kept) / "src") in path, "the code is that of the checkout itself"
+
+
+@pytest.mark.parametrize("place", ["subfolder", "worktree"])
+def test_bentoml_lists_what_was_packaged(place: str, kept: Path, worktree: Path) -> None:
+    folder = kept / "reports" if place == "subfolder" else worktree
+
+    assert read_object(kept / "models" / "bento.json")["bento"] in project.said(project.run(folder, "bentoml", "list"))
+
+
+def test_a_worktree_follows_the_pointer_of_the_main_checkout(kept: Path, worktree: Path) -> None:
+    live = read_object(kept / ".lockstep" / "live.json")["bento"]
+
+    assert f"live      {live}" in project.said(project.lockstep(worktree, "status"))
+    assert not (worktree / ".lockstep").exists()
+
+
+def test_mlflow_and_prefect_take_their_stores_from_the_project(kept: Path) -> None:
+    uri = project.said(project.run(kept, "python", "-c", "import mlflow; print(mlflow.get_tracking_uri())"))
+    shown = project.said(project.run(kept, "prefect", "config", "view"))
+
+    assert uri.strip() == f"sqlite:///{kept}/.lockstep/mlflow.db"
+    assert f"PREFECT_HOME='{kept}/.lockstep/prefect'" in shown
+    assert "PREFECT_SERVER_ANALYTICS_ENABLED='false'" in shown
+
+
+def test_no_tool_reports_home(kept: Path) -> None:
+    variables, _ = seen(kept)
+
+    assert {name: variables[name] for name in TELEMETRY_OFF} == TELEMETRY_OFF
+
+
+def test_what_the_user_set_wins(kept: Path) -> None:
+    own = {"BENTOML_HOME": "/elsewhere/bento", "MLFLOW_TRACKING_URI": "http://localhost:5000", "DO_NOT_TRACK": "0"}
+
+    variables, _ = seen(kept, **own)
+
+    assert {name: variables[name] for name in own} == own
+
+
+def test_outside_a_project_nothing_is_set(tmp_path: Path) -> None:
+    variables, path = seen(tmp_path)
+
+    assert not {"BENTOML_HOME", "MLFLOW_TRACKING_URI", "PREFECT_HOME"} & variables.keys()
+    assert not any(entry.endswith("/src") for entry in path)
+
+
+def test_dvc_finds_the_environments_python_without_activation(kept: Path) -> None:
+    dvc = str(project.PROGRAMS / "dvc")
+
+    asked = project.run(kept, dvc, "repro", "--force", "--single-item", "ingest", PATH="/usr/bin:/bin")
+
+    assert project.said(asked)
+    assert project.stages_run(asked) == ["ingest"]
+
+
+def test_the_help_lists_the_commands_and_loads_nothing_heavy(kept: Path) -> None:
+    code = f"""
+import sys
+from lockstep.cli import main
+sys.argv = ["lockstep", "--help"]
+code = main()
+assert code == 0
+print("loaded", [name for name in {HEAVY!r} if name in sys.modules])
 """
+    said = project.said(project.run(kept, "python", "-c", code))
+
+    assert "loaded []" in said
+    for command in ("new", "refresh", "status", "doctor", "summary", "rebuild", "predict", "contract"):
+        assert re.search(rf"^\W*{command}\s", said, flags=re.MULTILINE), f"{command} is not listed"
 
 
-def stores(where: Path, **more: str) -> dict[str, str]:
-    code = STORES % ", ".join(map(repr, TELEMETRY_OFF))
-    return dict(json.loads(project.said(project.run(where, "python", "-c", code, **more))))
+# DVC's own ways to look, and to try.
 
 
-def test_bentoml_lists_the_bento_that_the_line_packaged(kept: Path) -> None:
-    packaged = json.loads((kept / "models" / "bento.json").read_text())["bento"]
-    listed = json.loads(project.said(project.run(kept, "bentoml", "list", "--output", "json")))
-    assert [bento["tag"] for bento in listed] == [packaged]
+@pytest.fixture(scope="module")
+def tried(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project in which an experiment was run."""
+    root = project.copy(line, tmp_path_factory.mktemp("tried") / "project")
+    asked = project.run(root, "dvc", "exp", "run", "-S", "tune.trials=3", "-S", "families=[hist_gradient]", timeout=300)
+    assert project.said(asked)
+    assert project.stages_run(asked) == ["tune@hist_gradient", "fit", "evaluate", "package"]
+    return root
 
 
-def test_mlflow_and_prefect_are_pointed_at_the_state_folder(kept: Path) -> None:
-    asked = project.run(kept, "python", "-c", "import mlflow; print(mlflow.get_tracking_uri())")
-    assert project.said(asked).split()[-1] == f"sqlite:///{kept}/.lockstep/mlflow.db"
-    assert f"PREFECT_HOME='{kept}/.lockstep/prefect'" in project.said(project.run(kept, "prefect", "config", "view"))
+def dvc(root: Path, *words: str) -> str:
+    return project.said(project.run(root, "dvc", *words))
 
 
-def test_mlflow_searches_the_store_of_the_project(kept: Path) -> None:
-    assert "Default" in project.said(project.run(kept, "mlflow", "experiments", "search"))
-    assert (kept / ".lockstep" / "mlflow.db").is_file()
+def test_dvc_dag_shows_every_stage(kept: Path) -> None:
+    drawn = dvc(kept, "dag")
+
+    for stage in ("ingest", "validate", "split", "featurize", "tune@xgboost", "fit", "evaluate", "package"):
+        assert f"| {stage} |" in drawn
 
 
-def test_the_stores_are_found_from_a_subfolder(kept: Path) -> None:
-    assert stores(kept / "src" / "lockstep") == stores(kept)
+def test_dvc_shows_what_an_experiment_changed(tried: Path) -> None:
+    assert re.search(r"params.yaml\s+tune.trials\s+2\s+3", dvc(tried, "params", "diff"))
+    assert re.search(r"reports/metrics.json\s+roc_auc\s+0\.\d+\s+0\.\d+\s+-?0\.\d+", dvc(tried, "metrics", "diff"))
 
 
-def test_a_worktree_shares_the_state_of_the_main_checkout(copied: Path, tmp_path: Path) -> None:
-    project.git(copied, "worktree", "add", "--quiet", str(tmp_path / "tree"))
-    assert stores(tmp_path / "tree") == stores(copied)
-    code = "import lockstep; print(lockstep.__file__)"
-    found = project.said(project.run(tmp_path / "tree", "python", "-c", code)).strip()
-    assert found == str(tmp_path / "tree" / "src" / "lockstep" / "__init__.py"), "the code is the worktree's own"
+def test_dvc_exp_show_compares_scores_and_parameters(tried: Path) -> None:
+    header, *lines = csv.reader(io.StringIO(dvc(tried, "exp", "show", "--csv")))
+    rows = [dict(zip(header, cells, strict=True)) for cells in lines]
+
+    assert [row["Experiment"] for row in rows[:2]] == ["", "main"], "the workspace, the commit, then the experiment"
+    _, main, experiment = rows
+    assert (main["tune.trials"], experiment["tune.trials"]) == ("2", "3")
+    assert float(main["roc_auc"]) != float(experiment["roc_auc"])
 
 
-def test_every_telemetry_switch_is_set_unless_the_user_set_it(kept: Path) -> None:
-    found = stores(kept)
-    assert {name: found[name] for name in TELEMETRY_OFF} == TELEMETRY_OFF
-    assert stores(kept, BENTOML_HOME="/elsewhere")["BENTOML_HOME"] == "/elsewhere"
+def test_dvc_plots_are_drawn_with_their_titles(tried: Path) -> None:
+    for words in (["plots", "show"], ["plots", "diff"]):
+        address = dvc(tried, *words).strip()
+        page = Path(address.removeprefix("file://")).read_text("utf-8")
+        for title in (
+            "ROC curve",
+            "Precision and recall",
+            "Calibration",
+            "Confusion",
+            "Importance of columns",
+            "Search",
+        ):
+            assert title in page, f"{title} is not in dvc {' '.join(words)}"
 
 
-def test_outside_a_project_nothing_is_touched(tmp_path: Path) -> None:
-    assert stores(tmp_path)["BENTOML_HOME"] == ""
+def test_every_plot_is_also_an_svg_and_both_pages_need_no_network(tried: Path) -> None:
+    tables = {file.stem for file in (tried / "reports" / "plots").glob("*.csv")}
+    pictures = {file.stem for file in (tried / "reports" / "plots").glob("*.svg")}
+
+    assert {"roc", "precision_recall", "calibration", "importance", "search"} <= pictures
+    assert {"roc", "precision_recall", "calibration", "importance", "search"} <= tables
+    for name in ("index.html", "validation.html"):
+        page = (tried / "reports" / name).read_text("utf-8")
+        assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|@import|url\(\s*["']?http""", page), name
+    assert "<svg" in (tried / "reports" / "index.html").read_text("utf-8")
 
 
-def test_the_environments_programs_come_first_though_it_is_not_active(kept: Path) -> None:
-    asked = project.run(kept, f"{project.PROGRAMS}/dvc", "status", PATH="/usr/bin:/bin")
-    assert "up to date" in project.said(asked)
+def test_summary_shows_the_winner_beside_the_baselines_and_what_to_do_next(kept: Path) -> None:
+    said = project.said(project.lockstep(kept, "summary"))
+    scores = read_object(kept / "reports" / "metrics.json")
 
-
-@pytest.mark.parametrize(
-    ("words", "shown"),
-    [
-        (("dag",), "tune@xgboost"),
-        (("metrics", "show"), "roc_auc"),
-        (("params", "diff", "--all"), "tune.trials"),
-        (("status",), "up to date"),
-    ],
-)
-def test_dvc_says_something_useful(words: tuple[str, ...], shown: str, kept: Path) -> None:
-    assert shown in project.said(project.run(kept, "dvc", *words))
-
-
-def test_dvc_draws_every_plot_of_the_problem(copied: Path) -> None:
-    shown = project.run(copied, "dvc", "plots", "show")
-    page = (copied / "dvc_plots" / "index.html").read_text()
-    project.said(shown)
-    assert "failed" not in shown.stdout + shown.stderr
-    for title in ("ROC curve", "Calibration", "Confusion", "Importance of columns", "Search, least loss so far"):
-        assert title in page
-
-
-def test_an_experiment_is_run_shown_and_compared(copied: Path) -> None:
-    project.said(project.run(copied, "dvc", "exp", "run", "--name", "more", "-S", "tune.trials=3", timeout=300))
-    shown = project.said(project.run(copied, "dvc", "exp", "show", "--csv"))
-    assert "more" in shown
-    assert "roc_auc" in shown
-    changed = project.said(project.run(copied, "dvc", "params", "diff"))
-    assert "tune.trials" in changed
-    assert "roc_auc" in project.said(project.run(copied, "dvc", "metrics", "diff", "--all"))
-    assert "file://" in project.said(project.run(copied, "dvc", "plots", "diff", "HEAD"))
+    assert re.search(r"winner\s+xgboost, accepted, on \d+ test rows", said)
+    assert re.search(rf"roc_auc \(\+\)\s+{scores['roc_auc']:.5g}\s.*{scores['linear_roc_auc']:.5g}\s+0.5", said)
+    for words in ("reports/index.html", "bentoml serve", "lockstep predict TABLE --to OUT", "dvc exp run"):
+        assert words in said
