@@ -224,7 +224,7 @@ def test_a_table_of_texts_alone_gets_features_that_keep_their_promise(
     assert "message_digits" in features.names
 
 
-@pytest.mark.parametrize(("name", "slug"), [("My Shop", "my-shop"), ("Größe_2", "gr-e-2"), ("---", "project")])
+@pytest.mark.parametrize(("name", "slug"), [("My Shop", "my-shop"), ("Größe_2", "gr-e-2"), ("---", "my-project")])
 def test_the_bento_is_called_after_the_folder(name: str, slug: str) -> None:
     assert blank.bento_name(name) == slug
 

@@ -209,7 +209,7 @@ def bento_name(folder: str) -> str:
     >>> bento_name("My Churn (2024)")
     'my-churn-2024'
     """
-    name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:40].strip("-") or "project"
+    name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:40].strip("-") or "my-project"
     is_module = name.isidentifier() and importlib.util.find_spec(name) is not None  # BentoML would import that instead
     return f"{name}-model" if is_module else name
 

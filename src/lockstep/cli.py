@@ -22,7 +22,7 @@ app.add_typer(contract_app, name="contract")
 def main() -> int:
     """Run the command line; an error of ours is one line and exit status 1."""
     try:
-        return int(app(standalone_mode=False) or 0)  # typer.Exit comes back as its code
+        return int(app(prog_name="lockstep", standalone_mode=False) or 0)  # typer.Exit comes back as its code
     except LockstepError as error:
         print(f"lockstep: {error}", file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ import pandas as pd
 import project
 import pytest
 
-from lockstep import digest, graph, predictor, replay
+from lockstep import digest, graph, predictor, replay, runner
 from lockstep.contract.request import Door
 from lockstep.digest import read_object
 
@@ -258,3 +258,18 @@ def test_a_rebuild_from_other_parts_is_refused_by_name(copied: Path) -> None:
     append(copied / "src/lockstep/service/app.py", "# edited\n")
 
     project.refused(project.lockstep(copied, "rebuild"), "other service code", "make run")
+
+
+def test_a_stage_run_again_without_dvc_writes_the_same_bytes(
+    line: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copied)
+    names = ("models", "reports/metrics.json", "reports/predictions.parquet", "reports/plots", "reports/index.html")
+    for name in names[1:]:
+        (shutil.rmtree if (copied / name).is_dir() else Path.unlink)(copied / name)
+
+    for words in (["tune", "linear"], ["tune", "hist_gradient"], ["fit"], ["evaluate"]):
+        runner.run_stage(copied, words)
+
+    for name in names:
+        assert graph.digest(copied / name) == graph.digest(line / name), name

@@ -143,7 +143,7 @@ def test_dvc_exp_show_compares_scores_and_parameters(tried: Path) -> None:
     header, *lines = csv.reader(io.StringIO(dvc(tried, "exp", "show", "--csv")))
     rows = [dict(zip(header, cells, strict=True)) for cells in lines]
 
-    assert [row["Experiment"] for row in rows[:2]] == ["", "main"], "the workspace, the commit, then the experiment"
+    assert [row["rev"] for row in rows[:2]] == ["workspace", "main"], "the workspace, the commit, then the experiment"
     _, main, experiment = rows
     assert (main["tune.trials"], experiment["tune.trials"]) == ("2", "3")
     assert float(main["roc_auc"]) != float(experiment["roc_auc"])

@@ -113,6 +113,7 @@ print(main.app._predict(main.app._predictor, json.load(sys.stdin)).decode())
             capture_output=True,
             text=True,
             check=True,
+            cwd=root,
             env={**os.environ, "PYTHONPATH": str(root / "src")},
         )
     finally:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lockstep import contract as contracts
 from lockstep import params, plugins
+from lockstep.commands.predict import without_row_numbers
 from lockstep.contract import read
 from lockstep.contract.rules import row_checks
 from lockstep.params import parse
@@ -30,7 +31,7 @@ def check(root: Path, table: Path | None) -> str:
     values = params.load(root)
     cut = values.source if values.source["kind"] == "file" else {"kind": "file"}
     settings = parse(file.Settings, {**cut, "path": str(table)}, where="source")
-    raw = file.read(settings, Path.cwd())
+    raw = without_row_numbers(file.read(settings, Path.cwd()), contract)
     found = validate(read.read(raw, contract), contract, values.validate_)
     lines = [
         f"{rule['severity']:9} {', '.join(rule['columns']) or '(table)'}: {rule['rule']}: "

@@ -45,8 +45,7 @@ def predict(root: Path, table: Path, to: Path) -> str:
 def answer(raw: pd.DataFrame, model: Predictor) -> pd.DataFrame:
     """Answer one chunk; refused rows have null answers and the reasons in ``refused``."""
     contract = model.contract
-    raw = raw.drop(columns=files.INDEX, errors="ignore")  # the line's own tables bring their row numbers along
-    table = read.read(raw, contract, target=False)
+    table = read.read(without_row_numbers(raw, contract), contract, target=False)
     rows = table.rows.reindex(columns=[*table.rows.columns, *(n for n in contract.inputs if n not in table.rows)])
     reasons = refusals(table, contract)
     kept = np.array([not reason for reason in reasons], dtype=bool)
@@ -61,6 +60,11 @@ def answer(raw: pd.DataFrame, model: Predictor) -> pd.DataFrame:
         columns[f"probability_{name}"] = column
     refused = pd.Series([reason or None for reason in reasons], index=rows.index, dtype="str")
     return pd.DataFrame({**columns, "refused": refused})
+
+
+def without_row_numbers(raw: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Drop the row numbers that the line's own tables bring along, unless the contract has a column of that name."""
+    return raw if files.INDEX in contract.columns else raw.drop(columns=files.INDEX, errors="ignore")
 
 
 def refusals(table: Table, contract: Contract) -> list[str]:

@@ -62,7 +62,7 @@ def validate(table: Table, contract: Contract, settings: Validate) -> Validation
         A rule cannot be evaluated at all.
     """
     rows = table.rows
-    findings = _unreadable(table, contract) + _empty_columns(rows, contract) + _row_findings(rows, contract)
+    findings = _unreadable(table, contract) + _empty_columns(rows, contract) + _row_findings(table, contract)
     aside = np.zeros(len(rows), dtype=bool)
     for finding in findings:
         if finding.severity == "warning":
@@ -106,11 +106,16 @@ def _empty_columns(rows: pd.DataFrame, contract: Contract) -> list[Finding]:
     return [_table_finding("have_a_value", rule, len(rows), success=False, n_unexpected=len(rows)) for rule in rules]
 
 
-def _row_findings(rows: pd.DataFrame, contract: Contract) -> list[Finding]:
-    rules = [rule for rule, _ in row_checks(contract, set(rows.columns))]
+def _row_findings(table: Table, contract: Contract) -> list[Finding]:
+    """Judge rows by the rules; a cell that could not be read is told once, not again as a missing value."""
+    rows = table.rows
+    rules = [rule for rule in contract.row_rules if set(rule.columns) <= set(rows.columns)]
+    unread = {name: rows.index.get_indexer(cells.index) for name, cells in table.unreadable.items()}
     found = []
     for rule, outcome in zip(rules, expect(rows, rules, contract), strict=True):
         positions = np.asarray(sorted(outcome["result"].get("unexpected_index_list") or []), dtype=np.int64)
+        for name in rule.columns:
+            positions = np.setdiff1d(positions, unread.get(name, []))
         first = rule.columns[0]
         cells = rows[first].iloc[positions]
         found.append(_finding(rule.name, rule, "row", positions, cells, len(rows), contract.columns[first]))
