@@ -109,7 +109,7 @@ def _empty_columns(rows: pd.DataFrame, contract: Contract) -> list[Finding]:
 def _row_findings(table: Table, contract: Contract) -> list[Finding]:
     """Judge rows by the rules; a cell that could not be read is told once, not again as a missing value."""
     rows = table.rows
-    rules = [rule for rule in contract.row_rules if set(rule.columns) <= set(rows.columns)]
+    rules = [rule for rule, _ in row_checks(contract, set(rows.columns))]  # compiled, so a broken one is named
     unread = {name: rows.index.get_indexer(cells.index) for name, cells in table.unreadable.items()}
     found = []
     for rule, outcome in zip(rules, expect(rows, rules, contract), strict=True):
