@@ -13,8 +13,8 @@ import pytest
 from lockstep import digest, encoder, features, predictor
 from lockstep.encoder import Part
 from lockstep.errors import IntegrityError, UnknownName
-from lockstep.families import Task, linear
-from lockstep.predictor import Card, largest_difference
+from lockstep.families import Task, largest_difference, linear
+from lockstep.predictor import Card
 
 SOURCE = "def per_room(price, rooms): return price / rooms\n"
 COLUMNS = {

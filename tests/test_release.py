@@ -141,9 +141,9 @@ def test_a_release_that_is_broken_is_made_again(project: Path, packaged: Release
     (folder / "schema.json").chmod(0o644)
     (folder / "schema.json").write_text("{}")
     with pytest.raises(IntegrityError, match=r"is damaged: .*schema.json was changed.*`make run`"):
-        release.verify_live(project)
+        release.live_folder(project)
     assert release.build(project).manifest == packaged.manifest
-    release.verify_live(project)
+    release.live_folder(project)
 
 
 @pytest.mark.parametrize("column", ["probability_no", "probability_yes"])
@@ -157,7 +157,7 @@ def test_an_answer_that_is_one_bit_off_is_not_packaged(project: Path, packaged: 
     with pytest.raises(ReleaseError, match=rf"must answer test row {answers['row'][taken]} as evaluate did"):
         release.package(project, PARAMS)
     assert not (project / "models" / "bento.json").exists()
-    release.verify_live(project)
+    release.live_folder(project)
 
 
 def test_a_rejected_predictor_is_not_packaged(tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_a_row_that_the_service_refuses_is_named(packaged: Release) -> None:
         pytest.raises(ReleaseError, match=r"refused test row 7: 'low' must be a number; found '1'"),
         replay.serving(packaged.tag) as port,
     ):
-        replay.compare(port, replay.Sample([5, 7], rows, [{}, {}]))
+        replay.compare(port, replay.Sample([5, 7], rows, [{}, {}]), "")
 
 
 def children() -> list[psutil.Process]:

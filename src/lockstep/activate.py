@@ -38,7 +38,9 @@ while here != os.path.dirname(here):
 PTH = f"import os; exec({LOOK_UP!r}, {{'os': os}})\n"
 """One line, as ``site`` wants it."""
 
-COMMAND = """#!{python}
+COMMAND = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+''' # a path may hold a blank, which a #! line cannot
 import os, sys
 try:
     from lockstep.cli import main

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import keyword
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ split:
   test: 0.2               # share of the rows; of the most recent ones where the kind is time
   holdout: 0.0            # share of the most recent rows kept out of everything; needs a time
   folds: {folds}
-  duplicates: group       # rows with equal inputs never stand on both sides
+  duplicates: group       # rows with equal inputs stand on one side, where the split is ours to make
   accept_leaks: []        # columns that may tell the target, since they are known before it
 
 tune:
@@ -187,9 +188,9 @@ def params(suggestion: Suggestion, source: Mapping[str, Any]) -> str:
 
 def features(suggestion: Suggestion) -> str:
     """Return ``src/features.py``: an example in words, and where only texts are there, features of them."""
-    a, b = ([name for name in suggestion.numbers if name.isidentifier()] + ["amount", "months"])[:2]
+    a, b = ([name for name in suggestion.numbers if _is_argument(name)] + ["amount", "months"])[:2]
     example = FEATURES.format(example=f"{a}_per_{b}", columns=f"{a}, {b}", body=f"np.divide({a}, {b})")
-    texts = [name for name in suggestion.texts if name.isidentifier()]
+    texts = [name for name in suggestion.texts if _is_argument(name)]
     if suggestion.n_inputs or not texts:
         return example
     return example + TEXT_FEATURES + "".join(ONE_TEXT.format(name=name) for name in texts)
@@ -237,6 +238,10 @@ def dvc_config(text: str) -> str:
     sections: Sequence[str] = re.split(r"^(?=\s*\[)", text, flags=re.MULTILINE)
     kept = [section for section in sections if "remote" not in section.split("]")[0]]
     return re.sub(r"^\s*remote\s*=.*\n", "", "".join(kept), flags=re.MULTILINE)
+
+
+def _is_argument(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _scalar(value: Any) -> str:

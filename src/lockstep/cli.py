@@ -17,6 +17,8 @@ app = typer.Typer(
 )
 contract_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The contract, expectations/rows.json.")
 app.add_typer(contract_app, name="contract")
+release_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What is live, .lockstep/live.json.")
+app.add_typer(release_app, name="release")
 
 
 def main() -> int:
@@ -148,6 +150,21 @@ def predict(
     from lockstep.commands import predict
 
     print(predict.predict(project.find(), table, to))
+
+
+@release_app.command("promote")
+def release_promote(
+    name: Annotated[
+        str, typer.Argument(help="A bento's tag or a release's digest; what was packaged last without it.")
+    ] = "",
+) -> None:
+    """Make a release the live one; an earlier one too, which is how to go back."""
+    from lockstep import project, release
+
+    root = project.find()
+    found = release.find(root, name or release.packaged(root))
+    release.promote(root, found)
+    print(f"{found.tag} is live; restart the service that follows it")
 
 
 @contract_app.command("show")

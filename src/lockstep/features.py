@@ -131,7 +131,8 @@ def load(source: str, contract: Contract) -> Features:
 
 def _is_public(name: str, value: Any) -> bool:
     """Say whether a name of the file is a feature: a function written there, its name without an underscore."""
-    written = inspect.unwrap(value) if callable(value) else value
+    within = getattr(value, "func", getattr(value, "pyfunc", value))  # of functools.partial, of numpy.vectorize
+    written = inspect.unwrap(within) if callable(within) else within
     own = inspect.isfunction(written) and written.__code__.co_filename == FILE and not name.startswith("_")
     if own and not inspect.isfunction(value):
         raise FeatureError(f"{FILE}: {name!r} must be a plain function; it is wrapped as a {type(value).__name__}.")

@@ -29,7 +29,7 @@ class Validate(Block):
 
     max_quarantine: float = Field(0.05, ge=0, le=1)
     """Largest share of rows that may be set aside before the line stops."""
-    max_warnings: int = Field(10, ge=0)
+    max_warnings: int = Field(3, ge=0)
     """Largest number of table rules of severity warning that may fail."""
 
 
@@ -45,7 +45,7 @@ class Split(Block):
     column: str | None = None
     """For ``predefined``: the column that says ``train`` or ``test``."""
     duplicates: Literal["group", "keep"] = "group"
-    """``group``: rows with equal inputs never stand on both sides."""
+    """``group``: rows with equal inputs stand on one side; a split by time, or predefined, is left as it is."""
     accept_leaks: tuple[str, ...] = ()
     """Columns that the user accepts although they give the target away."""
 

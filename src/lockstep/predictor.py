@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lockstep import contract as contracts
@@ -114,11 +113,6 @@ def load(folder: Path, expected: str | None = None) -> Predictor:
     predictor = Predictor(card, contract, encoder, (folder / "features.py").read_text("utf-8"), engine)
     predictor.digest = found
     return predictor
-
-
-def largest_difference(engine: Engine, fitted: Engine, X: Array) -> float:
-    """Return the largest absolute difference of outputs between an engine and the estimator that it stands for."""
-    return float(np.max(np.abs(engine.predict(X) - fitted.predict(X)), initial=0.0))
 
 
 def _tupled(values: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from lockstep import bentos, digest, predictor, project, replay
 from lockstep import contract as contracts
 from lockstep.errors import IntegrityError, Rejected, ReleaseError
 from lockstep.params import Params
+from lockstep.params import load as load_params
 from lockstep.predictor import Predictor
+from lockstep.replay import Sample
 from lockstep.service import released, schema
 from lockstep.service.released import Identity, Pointer
 from lockstep.stages.files import read_json, write_json
@@ -75,9 +77,7 @@ def package(root: Path, params: Params) -> Release:
     """
     _check_verdict(root)
     release = build(root)
-    sample = replay.read_sample(root, params.package.replay_rows)
-    with replay.serving(release.tag) as port:
-        replay.compare(port, sample)
+    _prove(release, replay.read_sample(root, params.package.replay_rows))
     write_json({"bento": release.tag, "release": release.digest, **asdict(release.identity)}, root / RECORD)
     if live(root) is None:
         promote(root, release)
@@ -122,6 +122,19 @@ def find(root: Path, wanted: str) -> Release:
     return _release(meant[0], released.read_identity(meant[0]))
 
 
+def packaged(root: Path) -> str:
+    """Return the digest of the release that was packaged last.
+
+    Raises
+    ------
+    ReleaseError
+        Nothing was packaged.
+    """
+    if not (root / RECORD).is_file():
+        raise ReleaseError(f"nothing was packaged yet: there is no {RECORD}; run `make run`.")
+    return str(read_json(root / RECORD)["release"])
+
+
 def promote(root: Path, release: Release) -> None:
     """Make a release the live one, in one step, after verifying every byte of it; rolling back is the same.
 
@@ -153,11 +166,6 @@ def live_folder(root: Path) -> Path:
     return released.live(project.state(root)).folder
 
 
-def verify_live(root: Path) -> None:
-    """Check every byte of the live release; errors as in :func:`live_folder`."""
-    live_folder(root)
-
-
 def missing(root: Path) -> bool:
     """Say whether something was packaged whose release or bento is not here, as after a clone and `dvc pull`."""
     if not (root / RECORD).is_file():
@@ -184,9 +192,16 @@ def rebuild(root: Path) -> Release:
             "here, or check out the commit whose dvc.lock holds it."
         )
     release = build(root)
+    _prove(release, replay.read_sample(root, load_params(root).package.replay_rows))
     if live(root) is None:
         promote(root, release)
     return release
+
+
+def _prove(release: Release, sample: Sample) -> None:
+    """Start the built service and demand the very answers that evaluate gave."""
+    with replay.serving(release.tag) as port:
+        replay.compare(port, sample, release.predictor)
 
 
 def _check_verdict(root: Path) -> None:

@@ -116,8 +116,8 @@ def serving(tag: str, *, ready_within_s: float = READY_WITHIN_S) -> Iterator[int
             _end(child, environment[MARK])
 
 
-def compare(port: int, sample: Sample) -> None:
-    """Send the rows in batches of 50 and demand evaluate's answers, bit for bit.
+def compare(port: int, sample: Sample, model: str) -> None:
+    """Send the rows in batches of 50 and demand evaluate's answers, bit for bit, of the predictor ``model``.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def compare(port: int, sample: Sample) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_WITHIN_S)
     with contextlib.closing(connection):
         for start in range(0, len(sample.rows), BATCH):
-            answers = _post(connection, sample.rows[start : start + BATCH], sample.names[start : start + BATCH])
+            answers = _post(connection, sample.rows[start : start + BATCH], sample.names[start : start + BATCH], model)
             for i, answer in enumerate(answers, start):
                 if _bits(answer) != _bits(sample.expected[i]):
                     raise ReleaseError(
@@ -159,7 +159,7 @@ def _expected(answers: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _post(
-    connection: http.client.HTTPConnection, rows: Sequence[Mapping[str, Any]], names: Sequence[int]
+    connection: http.client.HTTPConnection, rows: Sequence[Mapping[str, Any]], names: Sequence[int], model: str
 ) -> list[dict[str, Any]]:
     body = json.dumps({"rows": rows}, allow_nan=False).encode()
     try:
@@ -180,6 +180,8 @@ def _post(
         raise ReleaseError(
             f"the built service answered test rows {names[0]} to {names[-1]} with {response.status}: {answer}."
         )
+    if answer["model"] != model:  # the port was free a moment ago; somebody else may have taken it
+        raise ReleaseError(f"predictor {model[:16]} must answer; predictor {answer['model'][:16]} did. Run it again.")
     return [{key: value for key, value in given.items() if key != "warnings"} for given in answer["predictions"]]
 
 

@@ -115,9 +115,22 @@ def test_what_is_refused_of_a_file_is_refused_of_a_request(root: Path, table: Pa
 
     predict(root, table, tmp_path / "out.csv")
 
-    refused = [bool(door.check(row).faults) for row in replay.request_rows(rows, contract)]
+    faults = [door.check(row).faults for row in replay.request_rows(rows, contract)]
+    refused = [bool(found) for found in faults]
     assert refused[:9] == [True, True, True, False, False, False, False, True, False]
-    assert answers(tmp_path / "out.csv")["refused"].notna().tolist() == refused
+    written = answers(tmp_path / "out.csv")["refused"].fillna("")
+    assert written.tolist() == ["; ".join(f"{fault.field}: {fault.rule}" for fault in found) for found in faults]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_of_refused_rows_alone_is_answered_too(ending: str, root: Path, table: Path, tmp_path: Path) -> None:
+    pd.read_csv(table).assign(high=-1.0).to_csv(table, index=False)
+
+    said = predict(root, table, tmp_path / f"out.{ending}")
+
+    assert "40 rows answered" in said
+    assert "40 of them refused" in said
+    assert answers(tmp_path / f"out.{ending}")["prediction"].isna().all()
 
 
 def test_a_category_never_seen_is_answered(root: Path, table: Path, tmp_path: Path) -> None:

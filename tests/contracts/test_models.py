@@ -5,8 +5,7 @@ import pytest
 
 from lockstep.encoder import Part
 from lockstep.errors import IntegrityError
-from lockstep.families import Task
-from lockstep.predictor import largest_difference
+from lockstep.families import Task, largest_difference
 
 EXTREMES = (1.7976931348623157e308, -1.7976931348623157e308, 1e39, -1e39, 5e-324, -5e-324, 0.0, -0.0, np.nan)
 

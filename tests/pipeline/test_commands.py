@@ -1,22 +1,13 @@
-"""The commands, as a user meets them after a run."""
+"""The commands, as a user meets them after a run; what each says in every case is held by tests/commands."""
 
-import gzip
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import project
 import pytest
 
-from lockstep import contract, predictor, release, replay
-from lockstep.commands import predict
-from lockstep.contract.request import Door
-
-
-@pytest.fixture(scope="module")
-def model(kept: Path) -> predictor.Predictor:
-    return predictor.load(kept / "models" / "predictor")
+from lockstep import release
 
 
 @pytest.fixture
@@ -59,87 +50,6 @@ def test_doctor_finds_nothing_wrong_and_then_what_is(copied: Path) -> None:
     assert "rows.json must be JSON" in failed[0]
 
 
-def test_contract_is_shown_checked_and_suggested(kept: Path, rows: pd.DataFrame, tmp_path: Path) -> None:
-    assert "monthly_charge" in project.said(project.lockstep(kept, "contract", "show"))
-    assert "16 columns" in project.said(project.lockstep(kept, "contract", "check"))
-    suggested = json.loads(project.said(project.lockstep(kept, "contract", "suggest")))
-    assert suggested["meta"]["columns"]["churned"]["role"] == "target"
-    contract.loads(json.dumps(suggested).encode())
-
-    pd.read_parquet(kept / "data" / "raw.parquet").to_parquet(tmp_path / "good.parquet")
-    good = project.said(project.lockstep(kept, "contract", "check", str(tmp_path / "good.parquet")))
-    assert "rows keep the contract" in good
-    pd.read_parquet(kept / "data" / "raw.parquet").assign(plan="gold").to_parquet(tmp_path / "bad.parquet")
-    project.refused(project.lockstep(kept, "contract", "check", str(tmp_path / "bad.parquet")), "'plan'", "be_in_set")
-
-
-@pytest.mark.parametrize("name", ["in.csv", "in.csv.gz", "in.tsv", "in.jsonl", "in.parquet"])
-def test_every_row_of_a_file_is_answered_in_order(
-    name: str,
-    kept: Path,
-    rows: pd.DataFrame,
-    model: predictor.Predictor,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(predict, "CHUNK_ROWS", 7)
-    table = rows.drop(columns="churned").reset_index(drop=True)
-    write(table, tmp_path / name)
-    said = predict.predict(kept, tmp_path / name, tmp_path / "out.parquet")
-    answers = pd.read_parquet(tmp_path / "out.parquet")
-    expected = model.predict_table(rows)
-    assert said.startswith("40 rows answered")
-    assert list(answers["prediction"]) == list(expected.values)
-    assert np.array_equal(answers[["probability_no", "probability_yes"]].to_numpy(), expected.output)
-    assert answers["refused"].isna().all()
-
-
-def write(table: pd.DataFrame, path: Path) -> None:
-    if path.suffix == ".parquet":
-        table.to_parquet(path)
-        return
-    text = table.assign(snapshot_month=table["snapshot_month"].dt.strftime("%Y-%m-%d"))
-    if path.suffix == ".jsonl":
-        content = text.drop(columns=text.columns[text.dtypes == "datetime64[us]"]).to_json(orient="records", lines=True)
-    else:
-        content = text.to_csv(index=False, sep="\t" if path.suffix == ".tsv" else ",")
-    path.write_bytes(gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode())
-
-
-def test_refused_rows_come_out_with_null_and_the_rule_that_a_request_meets(
-    kept: Path, rows: pd.DataFrame, model: predictor.Predictor, tmp_path: Path
-) -> None:
-    bad = rows.reset_index(drop=True)
-    bad.loc[3, "monthly_charge"] = -1.0
-    bad.loc[5, "contract"] = "lifetime"
-    bad.loc[6, "plan"] = None
-    bad.to_parquet(tmp_path / "in.parquet")
-    predict.predict(kept, tmp_path / "in.parquet", tmp_path / "out.csv")
-    answers = pd.read_csv(tmp_path / "out.csv")
-    assert list(answers.index[answers["refused"].notna()]) == [3, 5, 6]
-    assert answers.loc[[3, 5, 6], ["prediction", "probability_yes"]].isna().all(axis=None)
-    door = Door(model.contract)
-    for position, row in enumerate(replay.request_rows(bad, model.contract)):
-        faults = "; ".join(f"{fault.field}: {fault.rule}" for fault in door.check(row).faults)
-        found = answers.loc[position, "refused"]
-        assert (found if isinstance(found, str) else "") == faults
-
-
-def test_a_table_of_refused_rows_alone_is_answered_too(kept: Path, rows: pd.DataFrame, tmp_path: Path) -> None:
-    rows.assign(monthly_charge=-1.0).to_parquet(tmp_path / "in.parquet")
-    said = predict.predict(kept, tmp_path / "in.parquet", tmp_path / "out.parquet")
-    assert "40 of them refused" in said
-    assert pd.read_parquet(tmp_path / "out.parquet")["prediction"].isna().all()
-
-
-def test_a_category_never_seen_is_answered(kept: Path, rows: pd.DataFrame, tmp_path: Path) -> None:
-    rows.assign(region="moon").to_parquet(tmp_path / "in.parquet")
-    predict.predict(kept, tmp_path / "in.parquet", tmp_path / "out.parquet")
-    answers = pd.read_parquet(tmp_path / "out.parquet")
-    assert answers["refused"].isna().all()
-    assert answers["probability_yes"].between(0, 1).all()
-
-
 def test_predict_names_what_it_cannot_do(kept: Path, rows: pd.DataFrame, tmp_path: Path) -> None:
     rows.drop(columns="plan").to_parquet(tmp_path / "in.parquet")
     short, to = str(tmp_path / "in.parquet"), str(tmp_path / "out.csv")
@@ -155,3 +65,40 @@ def test_predict_without_a_live_release_says_so(copied: Path, rows: pd.DataFrame
     assert release.live(copied) is None
     command = ("predict", str(tmp_path / "in.parquet"), "--to", str(tmp_path / "out.csv"))
     project.refused(project.lockstep(copied, *command), "nothing is live", "make run")
+
+
+def test_predict_answers_a_file_from_a_subfolder_of_the_project(kept: Path, rows: pd.DataFrame, tmp_path: Path) -> None:
+    rows.drop(columns="churned").to_csv(tmp_path / "in.csv", index=False)
+
+    said = project.said(
+        project.lockstep(kept / "src", "predict", str(tmp_path / "in.csv"), "--to", str(tmp_path / "out.parquet"))
+    )
+
+    answers = pd.read_parquet(tmp_path / "out.parquet")
+    expected = pd.read_parquet(kept / "reports" / "predictions.parquet").head(40)
+    assert said.startswith("40 rows answered by")
+    assert answers["probability_yes"].tolist() == expected["probability_yes"].tolist()
+    assert answers["refused"].isna().all()
+
+
+def test_a_later_package_waits_until_it_is_promoted_and_an_earlier_one_comes_back(copied: Path) -> None:
+    first = release.live(copied)
+    assert first is not None
+    project.change_params(copied, {"evaluate": {"cost": {"false_positive": 1, "false_negative": 9}}})
+    project.said(project.repro(copied))
+    packaged = json.loads((copied / "models" / "bento.json").read_text())["bento"]
+    assert packaged != first["bento"]
+    assert "it waits" in project.said(project.lockstep(copied, "status"))
+    assert packaged in project.said(project.lockstep(copied, "release", "promote"))
+    assert release.live(copied)["bento"] == packaged
+    project.said(project.lockstep(copied, "release", "promote", first["bento"]))
+    assert release.live(copied) == first
+    project.refused(project.lockstep(copied, "release", "promote", "churn:nothing"), "must name one release")
+
+
+def test_predict_refuses_to_answer_by_other_code_than_the_live_release_has(copied: Path, tmp_path: Path) -> None:
+    pd.read_parquet(copied / "data" / "test.parquet").to_parquet(tmp_path / "in.parquet")
+    with (copied / "src" / "lockstep" / "encoder.py").open("a") as code:
+        code.write("# changed\n")
+    command = ("predict", str(tmp_path / "in.parquet"), "--to", str(tmp_path / "out.csv"))
+    project.refused(project.lockstep(copied, *command), "not that of the live release", "lockstep release promote")

@@ -142,7 +142,7 @@ def start(root: Path, *words: str, **more: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         ["dvc", "repro", *words],
         cwd=root,
-        env=project.environment(**more, PYTHONUNBUFFERED="1"),
+        env=project.environment(**more, PYTHONUNBUFFERED="1", SHELL="/bin/bash"),  # DVC starts commands by it
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -69,7 +69,7 @@ def _packages(root: Path) -> str:
 
 
 def _telemetry() -> str:
-    on = sorted(name for name in TELEMETRY_OFF if os.environ.get(name, "") in ("", "0"))
+    on = sorted(name for name, off in TELEMETRY_OFF.items() if os.environ.get(name) != off)
     if on:
         raise ProjectError(f"{on} should be set, so that no tool reports home; run in the activated environment.")
     return "every tool's is off"
@@ -116,7 +116,7 @@ def _live(root: Path) -> str:
     pointed = release.live(root)
     if pointed is None:
         return "nothing is live yet"
-    release.verify_live(root)
+    release.live_folder(root)
     return f"{pointed['bento']}, every byte verified"
 
 

@@ -11,13 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lockstep import params, predictor, release
+from lockstep import params, project
 from lockstep.contract import Contract, read
 from lockstep.contract.read import Table
 from lockstep.contract.rules import Value, row_checks
-from lockstep.errors import SourceError
+from lockstep.errors import ReleaseError, SourceError
 from lockstep.params import parse
 from lockstep.predictor import Predictor
+from lockstep.service import released
 from lockstep.sources import file
 from lockstep.stages import files
 
@@ -32,7 +33,9 @@ def predict(root: Path, table: Path, to: Path) -> str:
     LockstepError
         Nothing is live, the table cannot be read, a column is missing, or ``to`` has another ending.
     """
-    model = predictor.load(release.live_folder(root) / "predictor")
+    if table.resolve() == to.resolve():
+        raise SourceError(f"--to must be another file than the table; both are {table}.")
+    model = _live_model(root)
     n_rows = n_refused = 0
     with _Writer(to) as writer:
         for raw in file.read_chunks(_settings(root, table), Path.cwd(), CHUNK_ROWS):
@@ -40,6 +43,17 @@ def predict(root: Path, table: Path, to: Path) -> str:
             writer.write(answers)
             n_rows, n_refused = n_rows + len(answers), n_refused + int(answers["refused"].notna().sum())
     return f"{n_rows} rows answered by {model.digest[:12]}, {n_refused} of them refused: {to}"
+
+
+def _live_model(root: Path) -> Predictor:
+    """Load what is live, as the service does: every byte verified, golden rows answered, by the very code it ships."""
+    found = released.live(project.state(root))
+    if released.code_digest(root / "src" / "lockstep") != found.identity.code:
+        raise ReleaseError(
+            f"the code in src/lockstep is not that of the live release {found.identity.tag}, so it may answer "
+            "otherwise; run `make run` and `lockstep release promote`, or check out the commit that packaged it."
+        )
+    return released.load(found)
 
 
 def answer(raw: pd.DataFrame, model: Predictor) -> pd.DataFrame:

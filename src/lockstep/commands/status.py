@@ -34,6 +34,9 @@ def _packaged(root: Path) -> list[str]:
     lines = [f"packaged  {packaged['bento']} (predictor {packaged['predictor'][:12]})"]
     if release.missing(root):
         lines.append("          it is not in the bento store; `make run` builds it again, to the recorded digest")
+    live = release.live(root)
+    if live and live["bento"] != packaged["bento"]:
+        lines.append("          it waits; `lockstep release promote` makes it live")
     return lines
 
 

@@ -106,6 +106,11 @@ def check_matrix(X: Array, task: Task) -> Array:
     return X
 
 
+def largest_difference(engine: Engine, fitted: Engine, X: Array) -> float:
+    """Return the largest absolute difference of outputs between an engine and the estimator that it stands for."""
+    return float(np.max(np.abs(engine.predict(X) - fitted.predict(X)), initial=0.0))
+
+
 def two_columns(positive: Array) -> Array:
     """Return probabilities of both classes, shape (n_rows, 2), from those of the positive one."""
     return np.column_stack([1 - positive, positive])

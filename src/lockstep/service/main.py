@@ -17,7 +17,7 @@ from lockstep.service.released import Found
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CODE_DIFFERS = "the code in %s is not that of release %s; it may answer otherwise. Serve its bento: `bentoml serve %s`."
-REQUEST_TIMEOUT_S = 2
+REQUEST_TIMEOUT_S = 5
 """BentoML holds 5 KB for each request this long, whatever it took."""
 MAX_CONCURRENCY = 256
 """Requests beyond it are answered 429 at once."""

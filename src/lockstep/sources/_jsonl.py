@@ -51,7 +51,7 @@ def _rows(text: Iterator[str], where: str) -> Iterator[Row]:
             row = decode(line)
         except json.JSONDecodeError as error:
             raise _broken(where, number, f"{error.msg} at character {error.pos + 1}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _broken(where, number, str(error)) from None
         if not isinstance(row, dict):
             raise _broken(where, number, f"found {line.strip()[:40]!r}")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lockstep.errors import FitError
-from lockstep.families import Array, Engine, Fitted, Settings, Task
+from lockstep.families import Array, Engine, Fitted, Settings, Task, largest_difference
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def check_engine(engine: Engine, fitted: Fitted, X: Array, tolerance: float, fam
     """
     expected = fitted.predict(X)
     scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
-    difference = float(np.max(np.abs(engine.predict(X) - expected), initial=0.0))
+    difference = largest_difference(engine, fitted, X)
     if not difference <= tolerance * scale:
         raise FitError(
             f"the engine of {family!r} must equal its estimator within {tolerance * scale:g}; "

@@ -78,7 +78,7 @@ def _choose_test(rows: pd.DataFrame, contract: Contract, settings: Split, seed: 
             return _last_share(_times(rows, contract, "split.kind: time"), share)
         case "group" if contract.group is None:
             raise SplitError("split.kind 'group' needs a column of role 'group' in expectations/rows.json; found none.")
-    return _portions(rows, contract, settings, seed) < settings.test
+    return _portions(rows, contract, settings, seed) < settings.test / (1 - settings.holdout)
 
 
 def _predefined(rows: pd.DataFrame, contract: Contract, name: str) -> NDArray[np.bool_]:
@@ -120,8 +120,15 @@ def _last_share(times: pd.Series, share: float) -> NDArray[np.bool_]:
 
 
 def _spread(rows: pd.DataFrame, contract: Contract, settings: Split, n_parts: int, seed: int) -> NDArray[np.int64]:
+    """Make folds as the test set was made: even parts of the same kind of portions; none is empty."""
     portions = _portions(rows, contract, settings, seed)
-    return np.minimum((portions * n_parts).astype(np.int64), n_parts - 1)
+    parts = np.unique(np.minimum((portions * n_parts).astype(np.int64), n_parts - 1), return_inverse=True)[1]
+    if parts.max() < 1:
+        raise SplitError(
+            f"train must hold at least two groups, or different inputs, to be cut into {n_parts} folds; it is all one. "
+            "Choose another split.kind, or split.duplicates: keep."
+        )
+    return parts
 
 
 def _time_folds(rows: pd.DataFrame, contract: Contract, settings: Split) -> NDArray[np.int64]:

@@ -183,7 +183,9 @@ def _breaches(
     said = [
         _sentence(finding, len(rows)) for finding in findings if finding.severity == "critical" and not finding.success
     ]
-    if aside.mean() > settings.max_quarantine:
+    if aside.all():
+        said.append(f"no row of {len(rows)} is left: every one would go to quarantine.")
+    elif aside.mean() > settings.max_quarantine:
         worst = max((f for f in findings if f.severity == "warning"), key=lambda finding: finding.n_unexpected)
         said.append(
             f"quarantine may take at most {settings.max_quarantine:.4g} of the rows "
