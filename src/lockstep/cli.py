@@ -136,7 +136,7 @@ def rebuild() -> None:
     from lockstep import project, release
 
     root = project.find()
-    if release.missing(root):
+    if release.missing(root) or (release.is_packaged(root) and release.live(root) is None):
         print(f"rebuilt {release.rebuild(root).tag}")
 
 

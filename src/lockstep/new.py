@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockstep import blank, contract, digest, params, repository
+from lockstep import blank, contract, digest, graph, params, repository
 from lockstep.errors import ProjectError
 from lockstep.sources import _guess, file
 from lockstep.steps import lock
@@ -66,6 +66,7 @@ def create(
     """
     folder, table = folder.expanduser().resolve(), table.expanduser().resolve()
     _check_folder(folder, table)
+    _check_place(folder, table)
     written = table.relative_to(folder).as_posix() if table.is_relative_to(folder) else str(table)
     guessed = _guess.guess(table, written, names=tuple(names), separator=separator, header=header)
     raw = file.read(guessed.settings, folder)
@@ -77,6 +78,16 @@ def create(
         _undo(folder, before)
         raise
     return Report(folder, table, len(raw), len(raw.columns), suggestion, (*guessed.notes, *suggestion.notes, *said))
+
+
+def _check_place(folder: Path, table: Path) -> None:
+    """Refuse a table where a stage would overwrite it."""
+    for out in (out for stage in graph.load(ORIGIN) for out in stage.outs):
+        if table.is_relative_to(folder / out):
+            raise ProjectError(
+                f"{table.name} lies at {out}, which a stage writes; the line would overwrite your table. "
+                "Move it elsewhere, such as to the top of the project."
+            )
 
 
 def describe(report: Report) -> str:

@@ -122,6 +122,11 @@ def find(root: Path, wanted: str) -> Release:
     return _release(meant[0], released.read_identity(meant[0]))
 
 
+def is_packaged(root: Path) -> bool:
+    """Say whether ``models/bento.json`` records a package."""
+    return (root / RECORD).is_file()
+
+
 def packaged(root: Path) -> str:
     """Return the digest of the release that was packaged last.
 
@@ -130,7 +135,7 @@ def packaged(root: Path) -> str:
     ReleaseError
         Nothing was packaged.
     """
-    if not (root / RECORD).is_file():
+    if not is_packaged(root):
         raise ReleaseError(f"nothing was packaged yet: there is no {RECORD}; run `make run`.")
     return str(read_json(root / RECORD)["release"])
 
@@ -168,7 +173,7 @@ def live_folder(root: Path) -> Path:
 
 def missing(root: Path) -> bool:
     """Say whether something was packaged whose release or bento is not here, as after a clone and `dvc pull`."""
-    if not (root / RECORD).is_file():
+    if not is_packaged(root):
         return False
     record = read_json(root / RECORD)
     folder = project.state(root) / released.RELEASES / record["release"]

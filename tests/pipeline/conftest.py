@@ -1,13 +1,15 @@
 import fcntl
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import pandas as pd
 import project
 
 
@@ -49,3 +51,30 @@ def clean(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Pat
         return to
 
     return clone
+
+
+@pytest.fixture(scope="session")
+def plain(line: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the files that stages read, and a table in CSV that keeps the contract."""
+    root = tmp_path_factory.mktemp("plain")
+    for name in ("params.yaml", "requirements.lock", "expectations/rows.json", "src/features.py"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(line / name, root / name)
+    project.change_params(root, {"source": None})
+    project.change_params(root, {"source": {"kind": "file", "path": "table.csv"}})
+    pd.read_parquet(line / "data" / "valid.parquet").iloc[:400].assign(signup_date="2020-01-31").to_csv(
+        root / "table.csv", index=False
+    )
+    return root
+
+
+@pytest.fixture
+def root(plain: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(plain, tmp_path / "project"))
+
+
+@pytest.fixture
+def edited(kept: Path) -> Iterator[Path]:
+    """Give the copy that tests share, and put back what git knows of it."""
+    yield kept
+    project.git(kept, "checkout", "--quiet", "--", ".")

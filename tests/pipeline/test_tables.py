@@ -9,6 +9,8 @@ import pandas as pd
 import project
 import pytest
 
+from lockstep.activate import COMMAND
+
 SMALL = {"tune": {"trials": 1}, "families": ["linear", "hist_gradient"], "split": {"folds": 2}}
 
 CASES = {
@@ -45,14 +47,40 @@ def test_a_table_becomes_a_winner_that_answers_without_an_edit(
 
 
 def test_an_environment_in_a_folder_with_a_blank_has_a_command_that_runs(tmp_path: Path) -> None:
-    programs = tmp_path / "a folder" / ".venv" / "bin"
-    programs.mkdir(parents=True)
-    (programs / "python").symlink_to(project.PROGRAMS / "python")
-    from lockstep.activate import COMMAND
-
-    command = programs / "lockstep"
-    command.write_text(COMMAND.format(python=programs / "python"))
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / ".venv").symlink_to(project.PROGRAMS.parent)
+    command = folder / "lockstep"
+    command.write_text(COMMAND.format(python=folder / ".venv" / "bin" / "python"))
     command.chmod(0o755)
     asked = subprocess.run([command, "--help"], cwd=project.REPOSITORY, capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stderr
     assert "Usage" in asked.stdout
+
+
+def test_a_table_without_a_header_is_predicted_with_and_without_its_target(
+    table: Callable[[str], Path], tmp_path: Path
+) -> None:
+    lines = table("wine_quality/winequality-red.csv").read_text().splitlines()[:400]
+    (tmp_path / "wine.csv").write_text("\n".join(lines))
+    (tmp_path / "new.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    root = tmp_path / "wine"
+    words = ("--table", f"{tmp_path}/wine.csv", "--target", "column_12")
+    project.said(project.run(project.REPOSITORY, "lockstep", "new", str(root), *words))
+    project.change_params(root, {**SMALL, "families": ["linear"]})
+    project.said(project.repro(root))
+    for name in ("wine", "new"):
+        project.said(project.lockstep(root, "predict", f"{tmp_path}/{name}.csv", "--to", f"{tmp_path}/{name}.parquet"))
+    assert pd.read_parquet(tmp_path / "wine.parquet").equals(pd.read_parquet(tmp_path / "new.parquet"))
+    same = project.lockstep(root, "predict", f"{tmp_path}/new.csv", "--to", f"{tmp_path}/new.csv")
+    project.refused(same, "--to must be another file")
+
+
+def test_a_table_where_a_stage_writes_is_refused(table: Callable[[str], Path], tmp_path: Path) -> None:
+    place = tmp_path / "own" / "data" / "train.parquet"
+    place.parent.mkdir(parents=True)
+    pd.read_csv(table("penguins/penguins.csv")).to_parquet(place)
+    words = ("--table", str(place), "--target", "species")
+    asked = project.run(project.REPOSITORY, "lockstep", "new", str(tmp_path / "own"), *words)
+    project.refused(asked, "which a stage writes", "Move it elsewhere")
+    assert place.is_file()

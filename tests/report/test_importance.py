@@ -65,3 +65,9 @@ def test_of_a_large_table_only_a_sample_is_used():
     rows, sizes = pd.DataFrame({"x": np.arange(N_ROWS + 1_000.0)}), []
     permutation_importance(lambda given: sizes.append(len(given)) or given["x"].to_numpy(), rows, ["x"], seed=1)
     assert set(sizes) == {N_ROWS}
+
+
+def test_a_column_may_be_called_self() -> None:
+    rows = pd.DataFrame({"self": np.arange(50.0), "y": np.arange(50.0)})
+    found = permutation_importance(lambda r: (r["self"] - r["y"]).to_numpy() ** 2, rows, ["self"], seed=1)
+    assert found["increase"].iloc[0] > 0

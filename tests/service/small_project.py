@@ -123,7 +123,7 @@ def save_predictor(root: Path, train: pd.DataFrame, problem: str, family: str) -
     contract, ask, fitting = contracts.load(root), plugins.load("problems", problem), plugins.load("families", family)
     made = features.load(FEATURES, contract)
     encoding = encoder.fit(train, contract, made.names)
-    classes = ask.classes(train[contract.target], ())
+    classes = ask.classes(train[contract.target], ())[::-1]  # in no alphabetical order
     task = Task(len(classes), encoding.parts)
     X = encoding.encode_table(train.assign(**made.of_table(train)))
     y = ask.encode_target(train[contract.target], classes)

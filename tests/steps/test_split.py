@@ -171,3 +171,24 @@ def test_rows_are_not_changed():
     before = rows.copy()
     divide(rows, contract(), Split(), seed=1)
     pd.testing.assert_frame_equal(rows, before)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_groups_give_fewer_folds_and_none_that_is_empty(seed: int):
+    rows = table(400).assign(g=lambda frame: (np.arange(len(frame)) % 6).astype(str))
+    found = divide(rows, contract(g="group"), Split(kind="group"), seed=seed)
+    for learn, valid in fold_masks(found.folds):
+        assert learn.any()
+        assert valid.any()
+
+
+def test_train_that_is_one_unit_cannot_be_cut_into_folds():
+    rows = table(60).assign(x=1.0, part=["train"] * 50 + ["test"] * 10)
+    with pytest.raises(SplitError, match="train must hold at least two groups, or different inputs"):
+        divide(rows, contract(), Split(kind="predefined", column="part"), seed=1)
+
+
+def test_the_share_of_test_is_of_all_rows_whatever_the_hold_out():
+    for kind in ("random", "time"):
+        found = divide(table(2000), contract(t="time"), Split(kind=kind, holdout=0.2, duplicates="keep"), seed=1)
+        assert len(found.test) == pytest.approx(400, abs=30)

@@ -155,3 +155,15 @@ def test_raw_rows_are_not_changed():
     run(raw)
     pd.testing.assert_frame_equal(raw, before)
     assert np.array_equal(raw.index, before.index)
+
+
+def test_a_table_that_would_go_to_quarantine_as_a_whole_stops_the_line():
+    everywhere = dict.fromkeys(range(20), "99")
+    found = run(table(x=everywhere), max_quarantine=1)
+    assert "no row of 20 is left: every one would go to quarantine." in found.breaches
+
+
+def test_a_cell_that_cannot_be_read_is_told_once_and_not_as_missing_too():
+    rules = {rule["rule"]: rule for rule in run(table(x={4: "n/a"})).result["rules"]}
+    assert rules["be_a_number"]["n_unexpected"] == 1
+    assert rules["not_be_null()"]["n_unexpected"] == 0

@@ -38,7 +38,7 @@ def predict(root: Path, table: Path, to: Path) -> str:
     model = _live_model(root)
     n_rows = n_refused = 0
     with _Writer(to) as writer:
-        for raw in file.read_chunks(_settings(root, table), Path.cwd(), CHUNK_ROWS):
+        for raw in file.read_chunks(_settings(root, table, model.contract), Path.cwd(), CHUNK_ROWS):
             answers = answer(raw, model)
             writer.write(answers)
             n_rows, n_refused = n_rows + len(answers), n_refused + int(answers["refused"].notna().sum())
@@ -109,14 +109,24 @@ def _values(column: pd.Series) -> Iterator[Value]:
     return (None if value is None or value != value else value for value in column.tolist())
 
 
-def _settings(root: Path, table: Path) -> file.Settings:
-    """Cut the file as the project's own source is cut, where that is a file of the same format."""
+def _settings(root: Path, table: Path, contract: Contract) -> file.Settings:
+    """Cut the file as the project's own source is cut, where that is a file of the same format.
+
+    Where names are not in the file, they are the contract's; one column less is taken for a table without its target.
+    """
     plain = parse(file.Settings, {"kind": "file", "path": str(table)})
     own = params.load(root).source
     if own["kind"] != "file":
         return plain
     cut = parse(file.Settings, {**own, "path": str(table), "format": None}, where="source")
-    return cut if cut.resolved_format == parse(file.Settings, own, where="source").resolved_format else plain
+    if cut.resolved_format != parse(file.Settings, own, where="source").resolved_format:
+        return plain
+    if cut.header or cut.resolved_format not in ("csv", "tsv"):
+        return cut
+    unnamed = cut.model_copy(update={"names": None})
+    width = len(next(file.read_chunks(unnamed, Path.cwd(), 1)).columns)
+    names = [name for name in contract.columns if width != len(contract.columns) - 1 or name != contract.target]
+    return cut.model_copy(update={"names": tuple(names)})
 
 
 class _Writer:

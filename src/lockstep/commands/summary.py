@@ -42,4 +42,4 @@ def describe(root: Path) -> str:
 
 
 def _cell(scores: dict[str, float], name: str) -> str:
-    return f"{scores[name]:>11.5g}" if name in scores else f"{'-':>11}"
+    return f" {scores[name]:>10.5g}" if name in scores else f"{'-':>11}"

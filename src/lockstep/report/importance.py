@@ -54,4 +54,6 @@ def permutation_importance(
 
 
 def _shuffled(rows: "pd.DataFrame", column: str, order: NDArray[np.int64]) -> "pd.DataFrame":
-    return rows.assign(**{column: rows[column].iloc[order].set_axis(rows.index)})
+    shuffled = rows.copy(deep=False)  # not assign: a column may be called "self"
+    shuffled[column] = rows[column].iloc[order].set_axis(rows.index)
+    return shuffled

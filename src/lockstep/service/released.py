@@ -117,7 +117,7 @@ def read_pointer(path: Path) -> Pointer | None:
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
             f"{path} must be a pointer to a release; {type(error).__name__}: {error}. Remove it and "
-            "promote a release again."
+            "run `lockstep release promote`."
         ) from None
 
 
@@ -155,7 +155,8 @@ def verify(folder: Path, pointer: Pointer) -> Found:
     """
     if not folder.is_dir():
         raise ReleaseError(
-            f"release {pointer.release[:SHORT]} is not at {folder}; make it again with `make run`, or promote another."
+            f"release {pointer.release[:SHORT]} is not at {folder}; make it again with `make run`, or promote "
+            "another with `lockstep release promote`."
         )
     try:
         digest.verify(folder, pointer.manifest)

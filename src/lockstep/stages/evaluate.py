@@ -31,7 +31,7 @@ def run(root: Path, params: Params) -> None:
     answers = winner.predict_table(test)
     models = {
         "": _judged(problem, answers.output, winner.card.decision),
-        "trivial_": _trivial(root, problem, winner, params, len(test)),
+        "trivial_": _trivial(root, problem, winner, len(test)),
         "linear_": _judged(problem, linear.predict_table(test).output, linear.card.decision),
     }
     drawn = resample(len(y), params.evaluate.resamples, seed=params.seed)
@@ -49,13 +49,13 @@ def _judged(problem: Any, output: NDArray[np.float64], decision: dict[str, float
     return Judged(output, problem.decide(output, decision))
 
 
-def _trivial(root: Path, problem: Any, winner: Predictor, params: Params, n_rows: int) -> Judged:
-    """Answer every row by the same output: what is known without any input."""
+def _trivial(root: Path, problem: Any, winner: Predictor, n_rows: int) -> Judged:
+    """Answer every row alike: the frequencies of the classes and the most frequent one, or the mean."""
     classes = winner.card.classes
     y = problem.encode_target(read_table(root / "data" / "train.parquet")[winner.contract.target], classes)
     constant = problem.trivial(y, len(classes))
-    decision = problem.choose(y, np.broadcast_to(constant, (len(y), *constant.shape)), params.evaluate.cost)
-    return _judged(problem, np.array(np.broadcast_to(constant, (n_rows, *constant.shape))), decision)
+    output = np.array(np.broadcast_to(constant, (n_rows, *constant.shape)))
+    return Judged(output, np.full(n_rows, np.argmax(constant)) if classes else output)
 
 
 def _verdict(gates: list[Gate], params: Params, winner: Predictor) -> dict[str, Any]:

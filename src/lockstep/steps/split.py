@@ -43,7 +43,8 @@ def divide(rows: pd.DataFrame, contract: Contract, settings: Split, *, seed: int
     if len(test) == 0 or len(train) < max(MIN_TRAIN_ROWS, settings.folds):
         raise SplitError(
             f"split must leave a test row and at least {max(MIN_TRAIN_ROWS, settings.folds)} rows to train "
-            f"on; {len(rows)} rows gave {len(train)} for train and {len(test)} for test."
+            f"on; {len(rows)} rows gave {len(train)} for train and {len(test)} for test. "
+            "Rows of one group, or with equal inputs (split.duplicates: group), stay together."
         )
     _refuse_shared_groups(train, test, contract, settings)
     ordered = settings.kind == "time"

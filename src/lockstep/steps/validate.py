@@ -126,7 +126,9 @@ def _table_findings(rows: pd.DataFrame, contract: Contract) -> list[Finding]:
     found = []
     for rule, outcome in zip(contract.table_rules, expect(rows, contract.table_rules, contract), strict=True):
         result, success = outcome["result"], bool(outcome["success"])
-        n_unexpected, observed = int(result.get("unexpected_count") or 0), plain(result.get("observed_value"))
+        private = any(contract.columns[name].private for name in rule.columns)
+        observed = PRIVATE if private else plain(result.get("observed_value"))
+        n_unexpected = int(result.get("unexpected_count") or 0)
         found.append(
             _table_finding(rule.name, rule, len(rows), success=success, n_unexpected=n_unexpected, observed=observed)
         )
