@@ -138,6 +138,11 @@ def change_contract(root: Path, change: Any) -> None:
     path.write_text(json.dumps(suite, indent=2))
 
 
+def append(path: Path, text: str) -> None:
+    """Add to a file."""
+    path.write_text(path.read_text("utf-8") + text)
+
+
 def stages_run(asked: "subprocess.CompletedProcess[str]") -> list[str]:
     """Return the stages that a ``dvc repro`` ran, in order."""
     return re.findall(r"^Running stage '([^']+)'", asked.stdout, flags=re.MULTILINE)

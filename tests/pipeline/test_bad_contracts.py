@@ -1,4 +1,4 @@
-"""A contract that is broken, a target that cannot be learned, a feature that cheats: each stops its stage with one line."""
+"""A broken contract, a target that cannot be learned, a feature that cheats: each stops its stage with one line."""
 
 import shutil
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -149,97 +149,6 @@ def test_a_family_that_leaves_the_list_leaves_no_trace_in_the_result(
     assert "trial" not in back, "a family that comes back is taken from the cache, not searched again"
 
 
-EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
-    "nothing": (lambda root: None, set()),
-    "a feature": (lambda root: append(root / "src/features.py", "\n# another thought\n"), {"featurize", "fit"}),
-    "a rule of the contract": (
-        lambda root: project.change_contract(root, lambda suite: suite["expectations"].pop(0)),
-        {"validate", "split", "featurize", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "package"},
-    ),
-    "trials": (
-        lambda root: project.change_params(root, {"tune": {"trials": 3}}),
-        {"tune@linear", "tune@hist_gradient", "tune@xgboost"},
-    ),
-    "a family's own file": (
-        lambda root: append(root / "src/lockstep/families/linear.py", "\n"),
-        {"tune@linear", "fit", "evaluate", "package"},
-    ),
-    "the cost of mistakes": (
-        lambda root: project.change_params(root, {"evaluate": {"cost": {"false_positive": 1, "false_negative": 5}}}),
-        {"fit", "evaluate"},
-    ),
-    "a gate": (
-        lambda root: project.change_params(root, {"evaluate": {"gates": {"minimum": {"roc_auc": 0.6}}}}),
-        {"evaluate"},
-    ),
-    "the seed": (
-        lambda root: project.change_params(root, {"seed": 8}),
-        {"split", "tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "evaluate"},
-    ),
-    "rows replayed": (lambda root: project.change_params(root, {"package": {"replay_rows": 21}}), {"package"}),
-    "the service": (lambda root: append(root / "src/lockstep/service/app.py", "\n"), {"package"}),
-    "the source": (lambda root: project.change_params(root, {"source": {"rows": 1600}}), {"ingest"}),
-    "the packages": (
-        lambda root: append(root / "requirements.lock", "\n"),
-        {"tune@linear", "tune@hist_gradient", "tune@xgboost", "fit", "package"},
-    ),
-    "the families": (lambda root: project.change_params(root, {"families": ["xgboost"]}), {"fit"}),
-    "an out": (
-        lambda root: (root / "data/folds.parquet").write_bytes(b"other"),
-        {"split", "tune@linear", "tune@hist_gradient", "tune@xgboost"},
-    ),
-}
-
-
-def append(path: Path, text: str) -> None:
-    path.write_text(path.read_text("utf-8") + text)
-
-
-@pytest.fixture
-def edited(kept: Path, line: Path) -> Iterator[Path]:
-    """Give the copy that tests share, and put back what they change in it."""
-    yield kept
-    project.git(kept, "checkout", "--quiet", "--", ".")
-    shutil.copy(line / "data/folds.parquet", kept / "data/folds.parquet")
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_makes_stale_what_depends_on_it_and_dvc_agrees(
-    edit: str, edited: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    change, expected = EDITS[edit]
-
-    change(edited)
-
-    first_look = {
-        found.stage
-        for found in graph.stale(edited)
-        if any(not reason.startswith("waits for") for reason in found.reasons)
-    }
-    assert first_look == expected
-    assert stale_by_dvc(edited, monkeypatch) == expected
-
-
-def stale_by_dvc(root: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    from dvc.repo import Repo
-
-    for name, value in project.environment().items():
-        monkeypatch.setenv(name, value)
-    with Repo(str(root)) as repo:
-        return {name.rpartition("dvc.yaml:")[2] for name in repo.status()}
-
-
-def test_what_waits_for_a_stale_stage_says_so(copied: Path) -> None:
-    project.change_params(copied, {"split": {"folds": 3}})
-
-    said = project.said(project.lockstep(copied, "status"))
-
-    assert "split: params.yaml: split.folds changed" in said
-    assert "featurize: waits for split" in said
-    assert "package: waits for" in said
-    assert "ingest" not in said
-
-
 def test_a_clone_after_a_pull_gets_back_the_packaged_bento_at_its_digest(copied: Path) -> None:
     packaged = read_object(copied / "models" / "bento.json")
     shutil.rmtree(copied / ".lockstep")
@@ -255,7 +164,7 @@ def test_a_clone_after_a_pull_gets_back_the_packaged_bento_at_its_digest(copied:
 
 def test_a_rebuild_from_other_parts_is_refused_by_name(copied: Path) -> None:
     shutil.rmtree(copied / ".lockstep")
-    append(copied / "src/lockstep/service/app.py", "# edited\n")
+    project.append(copied / "src/lockstep/service/app.py", "# edited\n")
 
     project.refused(project.lockstep(copied, "rebuild"), "other service code", "make run")
 
