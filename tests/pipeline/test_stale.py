@@ -26,7 +26,7 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     ),
     "the cost of mistakes": (
         lambda root: project.change_params(root, {"evaluate": {"cost": {"false_positive": 1, "false_negative": 5}}}),
-        {"fit", "evaluate"},
+        {"fit"},
     ),
     "a gate": (
         lambda root: project.change_params(root, {"evaluate": {"gates": {"minimum": {"roc_auc": 0.6}}}}),
