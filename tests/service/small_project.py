@@ -84,6 +84,7 @@ def make(root: Path, problem: str = "binary", family: str = "xgboost", *, accept
     for name in ("bentofile.yaml", "requirements.lock"):
         shutil.copy(REPOSITORY / name, root / name)
     (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "params.yaml").write_text(f"problem: {problem}\nsource: {{kind: simulate}}\nfamilies: [{family}]\n")
     (root / features.FILE).write_text(FEATURES)
     (root / "expectations").mkdir()
     (root / contracts.FILE).write_text(json.dumps(_suite(problem)))

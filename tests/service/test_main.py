@@ -59,7 +59,7 @@ def complaint(ended: subprocess.CompletedProcess[str]) -> str:
 def test_a_bento_answers_from_an_empty_folder_without_the_project_on_its_path(
     port: int, sample: replay.Sample, built: Release
 ) -> None:
-    replay.compare(port, sample)
+    replay.compare(port, sample, built.predictor)
     status, answer = ask(port, "POST", "/predict", json.dumps({"rows": sample.rows[:1]}).encode())
     assert (status, answer["model"]) == (200, built.predictor)
 
@@ -76,10 +76,10 @@ def test_the_routes_are_ours_and_health_is_bentomls(port: int, openapi: dict[str
     )
 
 
-def test_a_body_too_long_is_refused_and_the_service_lives_on(port: int, sample: replay.Sample) -> None:
+def test_a_body_too_long_is_refused_and_the_service_lives_on(port: int, sample: replay.Sample, built: Release) -> None:
     status, answer = ask(port, "POST", "/predict", b" " * (8 * 1024**2 + 1))
     assert (status, answer["error"]) == (413, "the body must be at most 8,388,608 bytes; send the rows in parts.")
-    replay.compare(port, sample)
+    replay.compare(port, sample, built.predictor)
 
 
 def test_only_the_loopback_listens(port: int) -> None:
