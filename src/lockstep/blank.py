@@ -46,6 +46,14 @@ evaluate:
 
 package:
   replay_rows: 200        # test rows whose answers by the built service must equal evaluate's to the last bit
+
+flow:
+  timeout_s: 14400        # a stage that takes longer is ended, with all its processes
+  memory_mb: null         # and one whose processes hold more
+  retries: 2              # after errors that may pass, and no others
+  retry_delay_s: 5
+
+schedules: {{}}             # train: {{cron: "0 3 * * 1", timezone: UTC}}, while `lockstep up` runs
 """
 METRIC = {"regression": "r2: 0.5"}
 

@@ -13,7 +13,9 @@
     ├── FitError (ValueError)           nothing can be learned from these rows
     ├── IntegrityError                  bytes are not those that were recorded
     ├── Rejected                        a gate said no
-    └── ReleaseError                    building, verifying or promoting failed
+    ├── ReleaseError                    building, verifying or promoting failed
+    ├── StageFailed                     a stage ended with an error; what it said last
+    └── Unavailable                     something that may be there again in a while
 
 An error is one line: where, what must hold and what was found, what to do.
 """
@@ -83,6 +85,18 @@ class Rejected(LockstepError):
 
 class ReleaseError(LockstepError):
     """Report that building, verifying or promoting a release failed."""
+
+
+class StageFailed(LockstepError):
+    """Report that a stage failed, in its own last words; ``passing`` says whether trying again can help."""
+
+    def __init__(self, line: str, *, passing: bool = False) -> None:
+        super().__init__(line)
+        self.passing = passing
+
+
+class Unavailable(LockstepError):
+    """Report that something is not there at the moment; trying again may help."""
 
 
 def expected_one_of(name: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from lockstep.errors import ParamsError, ProjectError
+from lockstep.errors import ParamsError, ProjectError, UnknownName, expected_one_of
 
 CHUNK = 1 << 20
 
@@ -53,6 +53,20 @@ def load(root: Path) -> list[Stage]:
         for stage in _expand(name, block, values)
     ]
     return list(_ordered(stages))
+
+
+def stage(root: Path, name: str) -> Stage:
+    """Return one stage.
+
+    Raises
+    ------
+    UnknownName
+        ``dvc.yaml`` has none of that name.
+    """
+    stages = {one.name: one for one in load(root)}
+    if name not in stages:
+        raise UnknownName(f"dvc.yaml has no stage {name!r}; {expected_one_of(name, stages)}")
+    return stages[name]
 
 
 def stale(root: Path) -> list[Staleness]:

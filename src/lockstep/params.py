@@ -105,6 +105,27 @@ class Package(Block):
     """Test rows sent through the built service; its answers must equal evaluate's to the last bit."""
 
 
+class Flow(Block):
+    """How the flow runs a stage. Changes nothing of what is made, so no stage depends on it."""
+
+    timeout_s: float = Field(14_400, gt=0)
+    """Seconds a stage may take before its whole process group is ended."""
+    memory_mb: int | None = Field(None, ge=64)
+    """Resident memory of a stage and its children, in MiB, beyond which it is ended; null is no limit."""
+    retries: int = Field(2, ge=0, le=20)
+    """How often a stage is tried again after an error that may pass; never after one that would come again."""
+    retry_delay_s: float = Field(5, ge=0)
+    """Seconds before it is tried again."""
+
+
+class Schedule(Block):
+    """When a flow starts by itself while `lockstep up` runs."""
+
+    cron: str = Field(pattern=r"^\s*\S+(\s+\S+){4}\s*$")
+    """Minute, hour, day of month, month, day of week."""
+    timezone: str = "UTC"
+
+
 class Params(Block):
     """The whole of params.yaml."""
 
@@ -117,6 +138,9 @@ class Params(Block):
     tune: Tune = Tune()
     evaluate: Evaluate = Evaluate()
     package: Package = Package()
+    flow: Flow = Flow()
+    schedules: dict[str, Schedule] = Field(default_factory=dict)
+    """By the name of a deployment, such as ``train``."""
 
     @field_validator("source")
     @classmethod
