@@ -16,7 +16,7 @@ SRC = ROOT / "src"
 # A unit is a module or a package directly below lockstep, or flows. It may import units of its own layer and of lower
 # ones. A new unit must be placed here.
 LAYERS = [
-    {"errors", "activate"},
+    {"errors", "activate", "alive"},
     {"params", "project"},
     {"digest", "plugins", "contract", "encoder", "features", "metrics"},
     {"families", "problems", "sources", "steps", "report"},
@@ -32,6 +32,10 @@ LAYERS = [
         "bentos",
         "replay",
         "runner",
+        "objects",
+        "processes",
+        "recorder",
+        "line",
         "repository",
         "blank",
     },
@@ -61,6 +65,7 @@ HOMES = {
     "treelite": {"families"},
     "mlflow": {"tracking"},
     "prefect": {"flows"},
+    "dvc": {"recorder", "repository"},
 }
 """The units that may import a package."""
 

@@ -18,7 +18,7 @@ def main() -> int:
         return _fail(f"stages need Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. {ACTIVATE}")
     try:
         from lockstep import project
-        from lockstep.errors import LockstepError, explain
+        from lockstep.errors import PASSING, LockstepError, Unavailable, explain, may_pass
 
         project.locked(ROOT)
     except ModuleNotFoundError as error:
@@ -27,19 +27,23 @@ def main() -> int:
 
     try:
         runner.run_stage(ROOT, sys.argv[1:])
+    except Unavailable as error:
+        return _fail(str(error), PASSING)
     except LockstepError as error:
         return _fail(str(error))
     except OSError as error:
         if not explain(error):
             raise
-        return _fail(explain(error))
+        return _fail(explain(error), PASSING if may_pass(error) else 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
     return 0
 
 
-def _fail(line: str) -> int:
+def _fail(line: str, status: int = 1) -> int:
     stage = sys.argv[1] if len(sys.argv) > 1 else "stage"
     print(f"lockstep {stage}: {line}", file=sys.stderr)
-    return 1
+    return status
 
 
 if __name__ == "__main__":

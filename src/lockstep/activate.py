@@ -58,6 +58,7 @@ def activate(root: str) -> None:
     source = os.path.join(root, "src")
     if source not in sys.path:
         sys.path.insert(0, source)
+        sys.path.append(root)  # for flows/, which import each other
     state = state_folder(root)
     stores = {
         "BENTOML_HOME": os.path.join(state, "bento"),
@@ -67,6 +68,8 @@ def activate(root: str) -> None:
     # Threads that wait for each other asleep: on a machine shared with others, spinning costs several times the work.
     for name, value in {**TELEMETRY_OFF, **stores, "OMP_WAIT_POLICY": "PASSIVE"}.items():
         os.environ.setdefault(name, value)
+    if not os.path.isdir(stores["PREFECT_HOME"]) and os.access(os.path.dirname(state), os.W_OK):
+        os.makedirs(stores["PREFECT_HOME"], exist_ok=True)  # Prefect itself would make the last folder alone
     disk = os.statvfs(root) if hasattr(os, "statvfs") else None
     if disk and disk.f_bavail * disk.f_frsize < LOW_DISK_BYTES:
         sys.dont_write_bytecode = True  # a full disk leaves half a file of it, from which no later start recovers

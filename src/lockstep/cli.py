@@ -141,6 +141,17 @@ def rebuild() -> None:
 
 
 @app.command()
+def verify() -> None:
+    """Compare every out, and DVC's cache, with dvc.lock, byte by byte; what is damaged leaves the cache."""
+    from lockstep import project
+    from lockstep.commands import verify
+
+    found = verify.verify(project.find())
+    print(found.said)
+    raise typer.Exit(0 if found.passed else 1)
+
+
+@app.command()
 def predict(
     table: Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet, also gzipped.")],
     to: Annotated[Path, typer.Option(help="Where the answers go: .csv or .parquet.")],

@@ -31,6 +31,24 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+MAY_PASS = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.ECONNABORTED,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.EINTR,
+    errno.EIO,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+PASSING = 75
+"""Exit status of a stage whose error may pass: EX_TEMPFAIL of sysexits.h."""
+
+
 class LockstepError(Exception):
     """Stop the line with one line that a person can act on."""
 
@@ -126,3 +144,12 @@ def explain(error: OSError) -> str:
     cure = "Mend its owner or its mode" if number in NOT_ALLOWED else "Mend that"
     cure = "Make room (`dvc gc -w` drops old outs)" if number in NO_ROOM else cure
     return f"{os.strerror(number)}: {where or 'a file of the project'}. {cure}, and run again."
+
+
+def may_pass(error: OSError) -> bool:
+    """Say whether trying again can help: a network, a device or another process was in the way.
+
+    >>> may_pass(TimeoutError(110, "timed out")), may_pass(OSError(28, "full"))
+    (True, False)
+    """
+    return error.errno in MAY_PASS

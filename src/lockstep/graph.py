@@ -4,6 +4,7 @@ A first look in milliseconds, without importing DVC, which stays the authority. 
 one of a matrix is ``tune@xgboost``.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -14,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from lockstep.errors import ParamsError, ProjectError, UnknownName, expected_one_of
+from lockstep.errors import IntegrityError, ParamsError, ProjectError, UnknownName, expected_one_of
 
 CHUNK = 1 << 20
 
@@ -71,27 +72,73 @@ def stage(root: Path, name: str) -> Stage:
 
 def stale(root: Path) -> list[Staleness]:
     """Compare every stage with ``dvc.lock``; files by their MD5, as DVC does."""
-    values, stages = _read_yaml(root / "params.yaml"), load(root)
-    path = root / "dvc.lock"
-    locked = _read_yaml(path).get("stages", {}) if path.exists() else {}
+    stages = load(root)
     found: list[Staleness] = []
     made_by = {out: stage.name for stage in stages for out in stage.outs}
     for stage in stages:
-        reasons = list(_reasons(root, stage, locked.get(stage.name), values))
+        own = reasons(root, stage)
         waiting = {made_by[out] for dep in stage.deps for out in made_by if _within(out, dep) or _within(dep, out)}
         late = sorted(before.stage for before in found if before.reasons and before.stage in waiting)
-        found.append(Staleness(stage.name, (*reasons, *(f"waits for {name}" for name in late))))
+        found.append(Staleness(stage.name, (*own, *(f"waits for {name}" for name in late))))
     return found
+
+
+def reasons(root: Path, stage: Stage) -> tuple[str, ...]:
+    """Say why a stage would run again, as its own command, files and parameters show; empty where it would not."""
+    return tuple(_reasons(root, stage, recorded(root).get(stage.name), _read_yaml(root / "params.yaml")))
+
+
+def recorded(root: Path) -> dict[str, Any]:
+    """Return the entries of ``dvc.lock`` by stage."""
+    path = root / "dvc.lock"
+    return dict(_read_yaml(path).get("stages") or {}) if path.exists() else {}
+
+
+def producers(stages: list[Stage]) -> dict[str, list[str]]:
+    """Return, for each stage, the stages that make what it reads."""
+    return {
+        stage.name: [
+            other.name
+            for other in stages
+            if any(_within(out, dep) or _within(dep, out) for out in other.outs for dep in stage.deps)
+        ]
+        for stage in stages
+    }
+
+
+def inputs(root: Path, stage: Stage) -> dict[str, Any]:
+    """Return what a stage reads now: its dependencies by digest (null where missing), its parameters by value."""
+    values = _read_yaml(root / "params.yaml")
+    files = {path: digest(root / path) if (root / path).exists() else None for path in stage.deps}
+    return {**files, **{f"params.yaml: {key}": _value(values, key) for key in stage.params}}
+
+
+def check_inputs(root: Path, name: str) -> None:
+    """Stop if a file that another stage made is not the one recorded, as when an object of DVC's cache was damaged.
+
+    Raises
+    ------
+    IntegrityError
+        With the file's name; DVC itself trusts an object's file mode, not its bytes.
+    """
+    entries, reads = recorded(root), stage(root, name).deps
+    made = {out["path"]: out.get("md5") for entry in entries.values() for out in entry.get("outs", [])}
+    for path in (path for path in made if any(_within(path, dep) for dep in reads)):
+        if (root / path).exists() and digest(root / path) != made[path]:
+            raise IntegrityError(
+                f"{path} must have MD5 {made[path]}, as dvc.lock records; its bytes are others. DVC's cache may hold a "
+                "damaged object: run `lockstep verify`, then `dvc repro`."
+            )
 
 
 def digest(path: Path) -> str:
     """Return DVC's MD5 of a file or of a folder."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-        entries = [{"md5": _md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+        entries = [{"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
         entries.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
         return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
-    return _md5(path)
+    return md5(path)
 
 
 def _reasons(root: Path, stage: Stage, entry: Mapping[str, Any] | None, values: Mapping[str, Any]) -> Iterator[str]:
@@ -188,7 +235,14 @@ def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
 
 
-def _md5(path: Path) -> str:
+def md5(path: Path) -> str:
+    """Return the MD5 of a file in hex; of one that was not touched since, without reading it again."""
+    known = path.stat()
+    return _md5(path, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _md5(path: Path, *_: int) -> str:
     content = hashlib.md5()
     with path.open("rb") as file:
         while piece := file.read(CHUNK):

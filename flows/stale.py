@@ -1,0 +1,63 @@
+"""Close the runs whose process was killed; Prefect itself shows them as running for ever.
+
+Each run of this project notes its process in ``.lockstep/runs/``. A note whose process is gone is a run to close; a
+run that lives, or of which nothing is known, is never touched.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from lockstep import alive, digest, project
+
+FOLDER = "runs"
+MESSAGE = "its process was killed; what it finished is kept, and the next run goes on from there"
+
+
+@contextlib.contextmanager
+def noted(root: Path, run: UUID) -> Iterator[None]:
+    """Note that this process carries out a run, until it is over."""
+    note = project.state(root) / FOLDER / f"{run}.json"
+    digest.write_atomic(note, digest.dump_json(alive.me().as_json()))
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def close(root: Path) -> list[str]:
+    """Set the runs of dead processes to Crashed, their tasks too; return their names."""
+    dead = [note for note in sorted((project.state(root) / FOLDER).glob("*.json")) if _is_dead(note)]
+    if not dead:
+        return []
+    with get_client(sync_client=True) as client:
+        return [name for note in dead if (name := _close(client, note))]
+
+
+def _is_dead(note: Path) -> bool:
+    try:
+        return alive.is_dead(alive.read(json.loads(note.read_text("utf-8"))))
+    except FileNotFoundError:  # its run ended meanwhile
+        return False
+
+
+def _close(client: SyncPrefectClient, note: Path) -> str:
+    """Close one run; return its name, empty where it was over, or this server never knew it."""
+    run, closed = UUID(note.stem), ""
+    with contextlib.suppress(ObjectNotFound):
+        found = client.read_flow_run(run)
+        for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))):
+            if task.state is None or not task.state.is_final():
+                client.set_task_run_state(task.id, Crashed(message=MESSAGE), force=True)
+        if found.state is None or not found.state.is_final():
+            client.set_flow_run_state(run, Crashed(message=MESSAGE), force=True)
+            closed = found.name
+    note.unlink(missing_ok=True)
+    return closed

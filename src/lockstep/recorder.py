@@ -1,0 +1,242 @@
+"""Keep a stage's outs in DVC's cache, take them back from it, and record them in ``dvc.lock``, as ``dvc repro`` does.
+
+Commands run outside, side by side; what happens here happens one after another, in one thread with one DVC repository,
+which DVC asks for. While a stage is claimed, its paths are locked in DVC's own way: another ``dvc`` says "is busy".
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from lockstep import alive, digest, objects
+from lockstep.errors import StageFailed
+from lockstep.graph import Stage
+
+T = TypeVar("T")
+WAIT_S = 0.2
+MARK = "lockstep flow"
+
+
+class Recorder:
+    """DVC's side of a run. ``stopped`` says whether to give up waiting for others."""
+
+    def __init__(self, root: Path, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._root, self._stopped = root, stopped
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dvc")
+        self._repo: Any = None
+        self._claims: dict[str, Any] = {}
+        self._kept: dict[str, Any] = {}
+
+    def order(self) -> list[str]:
+        """Return the stages in the order in which ``dvc repro`` would run them."""
+        return self._call(self._order)
+
+    @contextlib.contextmanager
+    def claim(self, stage: Stage, say: Callable[[str], None]) -> Iterator[None]:
+        """Lock what a stage reads and writes against any other run; wait while another has it."""
+        self._call(lambda: self._claim(stage, say))
+        try:
+            yield
+        finally:
+            self._call(lambda: self._release(stage))
+
+    def restore(self, stage: Stage, say: Callable[[str], None]) -> bool:
+        """Take a claimed stage's outs from the cache if it was run on the same before, else remove what lies there.
+
+        Every object is compared with its digest first; a damaged one leaves the cache, and is fetched from the default
+        remote if there is one.
+        """
+        return self._call(lambda: self._restore(stage, say))
+
+    def keep(self, stage: Stage) -> None:
+        """Take a finished stage's outs into the cache and its run cache, so that nothing can cost its work."""
+        self._call(lambda: self._keep(stage))
+
+    def record(self, name: str) -> None:
+        """Write the entry of a kept stage to ``dvc.lock``."""
+        self._call(lambda: self._record(name))
+
+    def mend(self, outs: Mapping[str, str], say: Callable[[str], None]) -> list[str]:
+        """Check the objects of outs, given by path and digest, as :meth:`restore` does; return the paths that lack."""
+
+        def check() -> list[str]:
+            with self._locked() as repo:
+                return self._lacking(repo, outs, say)
+
+        return self._call(check)
+
+    def close(self) -> None:
+        """Let go of the repository."""
+        if self._repo is not None:
+            self._call(self._repo.close)
+        self._thread.shutdown()
+
+    def _call(self, work: Callable[[], T]) -> T:
+        return self._thread.submit(work).result()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[Any]:
+        """Hold DVC's lock; another process's is waited for."""
+        from dvc.lock import LockError
+        from dvc.repo import Repo, lock_repo
+
+        if self._repo is None:
+            logging.getLogger("dvc").setLevel(logging.WARNING)
+            self._repo = Repo(str(self._root))
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(lock_repo(self._repo))
+                    break
+                except LockError:
+                    self._wait("DVC's lock")
+            yield self._repo
+
+    def _wait(self, what: str) -> None:
+        if self._stopped():
+            raise StageFailed(f"was stopped while it waited for {what}")
+        time.sleep(WAIT_S)
+
+    def _order(self) -> list[str]:
+        from dvc.repo.reproduce import get_active_graph, plan_repro
+
+        with self._locked() as repo:
+            steps = plan_repro(get_active_graph(repo.index.graph), list(repo.stage.collect("dvc.yaml")))
+            return [step.addressing for step in steps]
+
+    def _claim(self, stage: Stage, say: Callable[[str], None]) -> None:
+        from dvc.lock import LockError
+
+        said = False
+        while True:
+            with self._locked() as repo:
+                forget_the_dead(Path(repo.tmp_dir) / "rwlock")
+                try:
+                    return self._lock_paths(repo, stage)
+                except LockError as error:
+                    if not said:
+                        say(f"waits: {' '.join(str(error).split()).partition(' If there are no')[0]}")
+                        said = True
+            self._wait("another run")
+
+    def _lock_paths(self, repo: Any, stage: Stage) -> None:
+        from dvc.rwlock import rwlock
+
+        reads, writes = ([str(self._root / path) for path in paths] for paths in (stage.deps, stage.outs))
+        hardlink = repo.config["core"].get("hardlink_lock", False)
+        lock = rwlock(repo.tmp_dir, repo.fs, _command(stage.name), reads, writes, hardlink)
+        lock.__enter__()
+        self._claims[stage.name] = lock
+
+    def _release(self, stage: Stage) -> None:
+        with self._locked():
+            self._claims.pop(stage.name).__exit__(None, None, None)
+
+    @contextlib.contextmanager
+    def _as_dvc(self, stage: Stage) -> Iterator[tuple[Any, Any]]:
+        """Give DVC's own object of a claimed stage; meanwhile DVC locks the paths, under the repository's lock."""
+        with self._locked() as repo:
+            self._claims.pop(stage.name).__exit__(None, None, None)
+            try:
+                yield repo, repo.stage.load_one(name=stage.name)
+            finally:
+                self._lock_paths(repo, stage)
+
+    def _restore(self, stage: Stage, say: Callable[[str], None]) -> bool:
+        with self._as_dvc(stage) as (repo, found):
+            before = self._made_before(repo, found)
+            found.remove_outs(ignore_remove=False, force=False)
+            if not before or self._lacking(repo, {out["path"]: out["md5"] for out in before["outs"]}, say):
+                return False
+            repo.stage_cache._create_stage(before).checkout()
+            self._take(found)
+            return True
+
+    def _made_before(self, repo: Any, found: Any) -> Any:
+        """Return the entry of ``dvc.lock``, else of the run cache, that was made of what lies here now; or None."""
+        from dvc.stage.serialize import to_single_stage_lockfile
+
+        recorded = to_single_stage_lockfile(found)
+        found.save_deps()
+        if all(out.hash_info for out in found.outs) and to_single_stage_lockfile(found) == recorded:
+            return recorded
+        return repo.stage_cache._load(found)
+
+    def _lacking(self, repo: Any, outs: Mapping[str, str], say: Callable[[str], None]) -> list[str]:
+        """Check every object of outs, given by path and digest; fetch what lacks; return the paths that still do."""
+        cache = Path(repo.cache.local.path)
+        for path, named in outs.items():
+            for place, fault in objects.faults(cache, named):
+                say(f"{path}: object {place.parent.name}{place.name} of DVC's cache is {fault}")
+                if fault == "damaged":
+                    objects.remove(place)
+        lacking = [path for path, named in outs.items() if any(objects.faults(cache, named))]
+        if lacking and repo.config["core"].get("remote"):
+            self._fetch(repo, {path: outs[path] for path in lacking}, say)
+            lacking = [path for path, named in outs.items() if any(objects.faults(cache, named))]
+        return lacking
+
+    def _fetch(self, repo: Any, outs: Mapping[str, str], say: Callable[[str], None]) -> None:
+        """Fetch the objects of outs from the default remote."""
+        from dvc.exceptions import DvcException
+
+        entry = {"cmd": "fetch", "outs": [{"path": path, "md5": named, "hash": "md5"} for path, named in outs.items()]}
+        try:
+            for needed in repo.stage_cache._create_stage(entry).get_used_objs().values():
+                repo.cloud.pull(needed)
+        except DvcException as error:
+            say(f"the remote did not give them: {' '.join(str(error).split())}")
+
+    def _keep(self, stage: Stage) -> None:
+        with self._as_dvc(stage) as (_, found):
+            self._take(found)
+
+    def _take(self, found: Any) -> None:
+        found.save()
+        found.commit()
+        self._kept[found.addressing] = found
+
+    def _record(self, name: str) -> None:
+        with self._locked():
+            self._kept.pop(name).dump(update_pipeline=False)
+
+
+def forget_the_dead(path: Path) -> None:
+    """Take out of DVC's file of path locks those whose process ended, also where its number is another's now.
+
+    DVC does so where no process has the number. The caller holds the repository's lock.
+    """
+    try:
+        held = json.loads(path.read_text("utf-8"))
+        write = {place: info for place, info in held.get("write", {}).items() if not _has_ended(info)}
+        read = {
+            place: [info for info in infos if not _has_ended(info)] for place, infos in held.get("read", {}).items()
+        }
+    except FileNotFoundError:
+        return
+    except (ValueError, TypeError, KeyError, AttributeError):  # torn by a kill: whoever wrote it is gone
+        write, read = {}, {}
+    kept = {"write": write, "read": {place: infos for place, infos in read.items() if infos}}
+    digest.write_atomic(path, json.dumps(kept))
+
+
+def _has_ended(info: dict[str, Any]) -> bool:
+    """Say whether the process of an entry is gone; a command of DVC's is known by its words, ours by its start."""
+    pid, command = int(info["pid"]), str(info["cmd"])
+    if command.startswith(MARK):
+        return command.split()[-1] != alive.of(pid).started
+    try:
+        return command not in " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return True
+
+
+def _command(name: str) -> str:
+    return f"{MARK}, stage {name}, started at tick {alive.me().started}"
