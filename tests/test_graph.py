@@ -1,6 +1,7 @@
 """The graph as we read it; that DVC reads it alike is held by tests/pipeline/test_line.py."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from lockstep import graph
-from lockstep.errors import ParamsError, ProjectError
+from lockstep.errors import IntegrityError, ParamsError, ProjectError, UnknownName
 
 PARAMS = {
     "seed": 7,
@@ -189,3 +190,86 @@ def test_a_file_that_is_no_yaml_or_not_there_is_named(root: Path) -> None:
     (root / "dvc.yaml").unlink()
     with pytest.raises(ProjectError, match=r"dvc.yaml is missing from "):
         graph.load(root)
+
+
+# What stages make for each other.
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """Return a project of two stages whose outs and lock agree."""
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n"
+        "  make: {cmd: a, deps: [rows.csv], outs: [made]}\n"
+        "  other: {cmd: b, deps: [rows.csv], outs: [other.txt]}\n"
+        "  use: {cmd: c, params: [seed], deps: [made/one.txt], outs: [used.txt]}\n"
+    )
+    (tmp_path / "params.yaml").write_text("seed: 7\n")
+    for name in ("rows.csv", "made/one.txt", "other.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    outs = {"make": "made", "other": "other.txt"}
+    (tmp_path / "dvc.lock").write_text(
+        yaml.safe_dump(
+            {
+                "stages": {
+                    name: {"cmd": name, "outs": [{"path": out, "md5": graph.digest(tmp_path / out)}]}
+                    for name, out in outs.items()
+                }
+            }
+        )
+    )
+    return tmp_path
+
+
+def test_a_stage_is_found_by_its_name(recorded: Path) -> None:
+    assert graph.stage(recorded, "use").outs == ("used.txt",)
+
+
+def test_an_unknown_stage_is_answered_with_the_near_match(recorded: Path) -> None:
+    with pytest.raises(UnknownName, match=r"dvc.yaml has no stage 'mak'; .*Did you mean 'make'\?"):
+        graph.stage(recorded, "mak")
+
+
+def test_the_producers_of_a_stage_make_what_it_reads(recorded: Path) -> None:
+    assert graph.producers(graph.load(recorded)) == {"make": [], "other": [], "use": ["make"]}
+
+
+def test_what_a_stage_reads_is_told_by_digest_and_value(recorded: Path) -> None:
+    found = graph.inputs(recorded, graph.stage(recorded, "use"))
+
+    assert found == {"made/one.txt": graph.digest(recorded / "made/one.txt"), "params.yaml: seed": 7}
+
+
+def test_a_missing_input_is_told_as_null(recorded: Path) -> None:
+    (recorded / "rows.csv").unlink()
+
+    assert graph.inputs(recorded, graph.stage(recorded, "make")) == {"rows.csv": None}
+
+
+def test_inputs_that_are_those_recorded_pass(recorded: Path) -> None:
+    graph.check_inputs(recorded, "use")
+
+
+def test_an_input_whose_bytes_are_not_those_recorded_stops_a_stage(recorded: Path) -> None:
+    (recorded / "made" / "one.txt").write_text("altered")
+
+    with pytest.raises(IntegrityError, match=r"^made must have MD5 \w+\.dir, as dvc.lock records; .*lockstep verify"):
+        graph.check_inputs(recorded, "use")
+
+
+def test_the_outs_of_others_are_not_its_concern(recorded: Path) -> None:
+    (recorded / "other.txt").write_text("altered")
+
+    graph.check_inputs(recorded, "use")
+
+
+def test_a_file_that_changed_is_read_again_though_size_and_time_are_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("one")
+    before, known = graph.digest(path), path.stat()
+
+    path.write_text("two")
+    os.utime(path, ns=(known.st_atime_ns, known.st_mtime_ns))
+
+    assert graph.digest(path) != before

@@ -8,7 +8,9 @@ from lockstep.errors import ContractError, ParamsError
 from lockstep.params import Block, parse
 
 LEAST = {"problem": "problem: binary", "source": "source: {kind: file}", "families": "families: [linear]"}
-TOP = "['evaluate', 'families', 'package', 'problem', 'seed', 'source', 'split', 'tune', 'validate']"
+TOP = (
+    "['evaluate', 'families', 'flow', 'package', 'problem', 'schedules', 'seed', 'source', 'split', 'tune', 'validate']"
+)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ TELEMETRY_OFF = {
 }
 
 LOW_DISK_BYTES = 32 << 20
+PR_SET_PDEATHSIG, SIGKILL = 1, 9
 
 LOOK_UP = """
 try:
@@ -64,18 +65,41 @@ def activate(root: str) -> None:
         "BENTOML_HOME": os.path.join(state, "bento"),
         "PREFECT_HOME": os.path.join(state, "prefect"),
         "MLFLOW_TRACKING_URI": "sqlite:///" + os.path.join(state, "mlflow.db"),
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # else pickle
+        **prefect_server(state),
     }
     # Threads that wait for each other asleep: on a machine shared with others, spinning costs several times the work.
     for name, value in {**TELEMETRY_OFF, **stores, "OMP_WAIT_POLICY": "PASSIVE"}.items():
         os.environ.setdefault(name, value)
-    if not os.path.isdir(stores["PREFECT_HOME"]) and os.access(os.path.dirname(state), os.W_OK):
-        os.makedirs(stores["PREFECT_HOME"], exist_ok=True)  # Prefect itself would make the last folder alone
     disk = os.statvfs(root) if hasattr(os, "statvfs") else None
     if disk and disk.f_bavail * disk.f_frsize < LOW_DISK_BYTES:
         sys.dont_write_bytecode = True  # a full disk leaves half a file of it, from which no later start recovers
     programs = os.path.join(sys.prefix, "bin")
     if sys.prefix != sys.base_prefix and programs not in os.environ.get("PATH", "").split(os.pathsep)[:1]:
         os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", "")
+    if "LOCKSTEP_UP" in os.environ and sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)  # what `lockstep up` runs outlives no parent of its
+
+
+def prefect_server(state: str) -> dict[str, str]:
+    """Return where the Prefect server of the `lockstep up` that runs is; nothing if none does (Linux).
+
+    What a killed one left is known by its process: boot, number and start, as alive.py names it.
+    """
+    try:
+        with open(os.path.join(state, "up.json")) as file:
+            import json
+
+            up = json.load(file)
+        owner = up["owner"]
+        with open("/proc/sys/kernel/random/boot_id") as boot, open(f"/proc/{owner['pid']}/stat") as process:
+            began = process.read().rpartition(")")[2].split()[19]
+            lives = boot.read().strip() == owner["boot"] and began == owner["started"]
+        return {"PREFECT_API_URL": up["addresses"]["prefect"] + "/api"} if lives and up["ready"] else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def state_folder(root: str) -> str:
@@ -111,3 +135,5 @@ def install() -> None:
 
 if __name__ == "__main__":
     install()
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    os.makedirs(os.path.join(state_folder(root), "prefect"), exist_ok=True)  # Prefect makes the last folder alone

@@ -123,7 +123,7 @@ def check_inputs(root: Path, name: str) -> None:
     """
     entries, reads = recorded(root), stage(root, name).deps
     made = {out["path"]: out.get("md5") for entry in entries.values() for out in entry.get("outs", [])}
-    for path in (path for path in made if any(_within(path, dep) for dep in reads)):
+    for path in (path for path in made if any(_within(path, dep) or _within(dep, path) for dep in reads)):
         if (root / path).exists() and digest(root / path) != made[path]:
             raise IntegrityError(
                 f"{path} must have MD5 {made[path]}, as dvc.lock records; its bytes are others. DVC's cache may hold a "

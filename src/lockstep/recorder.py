@@ -7,6 +7,7 @@ which DVC asks for. While a stage is claimed, its paths are locked in DVC's own 
 import contextlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,7 @@ class Recorder:
 
         if self._repo is None:
             logging.getLogger("dvc").setLevel(logging.WARNING)
+            os.chdir(self._root)  # DVC looks for dvc.yaml from here
             self._repo = Repo(str(self._root))
         with contextlib.ExitStack() as stack:
             while True:
@@ -108,7 +110,9 @@ class Recorder:
         from dvc.repo.reproduce import get_active_graph, plan_repro
 
         with self._locked() as repo:
-            steps = plan_repro(get_active_graph(repo.index.graph), list(repo.stage.collect("dvc.yaml")))
+            steps = plan_repro(
+                get_active_graph(repo.index.graph), list(repo.stage.collect("dvc.yaml"))
+            )
             return [step.addressing for step in steps]
 
     def _claim(self, stage: Stage, say: Callable[[str], None]) -> None:
@@ -131,7 +135,8 @@ class Recorder:
 
         reads, writes = ([str(self._root / path) for path in paths] for paths in (stage.deps, stage.outs))
         hardlink = repo.config["core"].get("hardlink_lock", False)
-        lock = rwlock(repo.tmp_dir, repo.fs, _command(stage.name), reads, writes, hardlink)
+        command = f"{MARK} {id(self):x}, stage {stage.name}, of a process that began at tick {alive.me().started}"
+        lock = rwlock(repo.tmp_dir, repo.fs, command, reads, writes, hardlink)
         lock.__enter__()
         self._claims[stage.name] = lock
 
@@ -237,6 +242,3 @@ def _has_ended(info: dict[str, Any]) -> bool:
     except psutil.Error:
         return True
 
-
-def _command(name: str) -> str:
-    return f"{MARK}, stage {name}, started at tick {alive.me().started}"
