@@ -70,3 +70,15 @@ def test_the_verdict_tells_each_gate_and_keeps_the_table_whole():
 
     assert text.startswith("**Rejected**: linear, abababababababab.")
     assert "| better_than_trivial | failed | a \\| b |" in text
+
+
+def test_progress_tells_the_best_search_first():
+    searches = [
+        cards.Progress("linear", 1, 8, None),
+        cards.Progress("xgboost", 3, 8, 0.5),
+        cards.Progress("hist_gradient", 2, None, 0.25),
+    ]
+
+    lines = cards.progress(searches).splitlines()
+
+    assert lines[-3:] == ["| hist_gradient | 2 | 0.25 |", "| xgboost | 3 of 8 | 0.5 |", "| linear | 1 of 8 |  |"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,23 @@ def of(root: Path, outs: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def progress(root: Path, name: str) -> dict[str, str]:
-    """Return the leaderboard so far while a search runs, by the name of the artifact; empty for other stages."""
-    return {}
+@dataclass(frozen=True)
+class Progress:
+    """How far a search is; ``wanted`` is None where seconds are counted, ``best`` where no trial is complete yet."""
+
+    family: str
+    n_trials: int
+    wanted: int | None
+    best: float | None
+
+
+def progress(searches: Sequence[Progress]) -> str:
+    """Tell how the searches that run are doing, the best first."""
+    rows = [
+        (one.family, f"{one.n_trials}{f' of {one.wanted}' if one.wanted else ''}", _number(one.best))
+        for one in sorted(searches, key=lambda one: (one.best is None, one.best or 0))
+    ]
+    return "Searching." + _table(("family", "trials", "least loss so far"), rows)
 
 
 def validation(report: dict[str, Any]) -> str:

@@ -1,0 +1,52 @@
+"""Show what a stage found in the Prefect UI. A server that is gone costs the artifact, never the stage."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.exceptions import PrefectException
+
+from lockstep import alive, journal
+from lockstep.report import cards
+
+REFRESH_S = 10.0
+
+
+def reports(root: Path, outs: tuple[str, ...]) -> None:
+    """Show the reports among a stage's outs."""
+    _show(cards.of(root, outs))
+
+
+def progress(root: Path) -> Callable[[], None]:
+    """Return what shows, now and then, how far the searches are that run."""
+    shown = [time.monotonic()]
+
+    def show() -> None:
+        if time.monotonic() - shown[0] > REFRESH_S:
+            shown[0] = time.monotonic()
+            if searches := _searches(root):
+                _show({"leaderboard": cards.progress(searches)})
+
+    return show
+
+
+def _searches(root: Path) -> list[cards.Progress]:
+    """Return the searches of this project whose process lives."""
+    return [
+        cards.Progress(study.family, len(study.trials), study.wanted, best)
+        for study in journal.studies(root)
+        if not alive.is_dead(study.owner)
+        for best in [min((trial.loss for trial in study.trials if trial.complete), default=None)]
+    ]
+
+
+def _show(texts: dict[str, str]) -> None:
+    for key, text in texts.items():
+        try:
+            create_markdown_artifact(text, key=key)
+        except (httpx.HTTPError, PrefectException) as error:
+            get_run_logger().warning("artifact %s could not be shown: %s", key, type(error).__name__)
+            return
