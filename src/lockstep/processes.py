@@ -18,6 +18,8 @@ from lockstep.errors import PASSING, StageFailed
 TICK_S = 0.05
 WEIGH_S = 0.5
 GRACE_S = 5.0
+SHELL_SIGNAL = 128
+"""What a shell adds to the number of the signal that killed its command."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def run(command: str, root: Path, log: Path, limits: Limits, watch: Watch, **env
             end(started)
             lines.read(whole=True)
     if cause or started.returncode:
-        raise _failure(started.returncode, cause, lines.last)
+        raise _failure(started.returncode, cause, lines)
     return time.monotonic() - began
 
 
@@ -140,23 +142,15 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _failure(status: int, cause: str, last: str) -> StageFailed:
-    if cause:
-        return StageFailed(f"{cause}{f'; it said last: {last}' if last else ''}")
-    if status < 0:
-        return StageFailed(
-            f"was killed by {_signal_name(-status)}{f'; it said last: {last}' if last else ''}", passing=True
-        )
-    if status > 128 and last == "":
-        return StageFailed(f"was killed by {_signal_name(status - 128)}", passing=True)
+def _failure(status: int, cause: str, lines: "_Lines") -> StageFailed:
+    killer = -status if status < 0 else status - SHELL_SIGNAL
+    killed = killer > 0 and killer in set(signal.Signals) and killer != signal.SIGINT
+    # The shell says how its command ended, as "Killed"; what the command itself said comes before.
+    last = lines.before if killed and lines.last.startswith(signal.strsignal(killer) or "\n") else lines.last
+    if cause or killed:
+        said = cause or f"was killed by {signal.Signals(killer).name}"
+        return StageFailed(f"{said}{f'; it said last: {last}' if last else ''}", passing=not cause)
     return StageFailed(last or f"ended with status {status} and said nothing", passing=status == PASSING)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 class _Lines:
@@ -164,13 +158,13 @@ class _Lines:
 
     def __init__(self, file: IO[bytes], line: Callable[[str], None]) -> None:
         self._file, self._line, self._rest = file, line, b""
-        self.last = ""
+        self.last = self.before = ""
 
     def read(self, *, whole: bool = False) -> None:
         """Pass on what came since; the unfinished last line too if ``whole``."""
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         for line in self._texts([*lines, *([self._rest] if whole else [])]):
-            self.last = line
+            self.before, self.last = self.last, line
             self._line(line)
 
     def _texts(self, lines: list[bytes]) -> Iterator[str]:

@@ -170,7 +170,8 @@ class Recorder:
 
         recorded = to_single_stage_lockfile(found)
         found.save_deps()
-        if all(out.hash_info for out in found.outs) and to_single_stage_lockfile(found) == recorded:
+        known = not found.cmd_changed and all(out.hash_info for out in found.outs)
+        if known and to_single_stage_lockfile(found) == recorded:
             return recorded
         return repo.stage_cache._load(found)
 
