@@ -25,7 +25,7 @@ VENV = ROOT / ".venv"
 TABLES = Path(os.environ.get("LOCKSTEP_TABLES", ROOT.parent / "shared" / "data"))
 STORES = ("BENTOML_HOME", "PREFECT_HOME", "MLFLOW_TRACKING_URI")
 """Set at the start of this very process for this project; another project must find its own."""
-UNWANTED = (*STORES, "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV", "LOCKSTEP_THREADS")
+UNWANTED = (*STORES, "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV", "LOCKSTEP_THREADS", "LOCKSTEP_WORKERS")
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,15 @@ from lockstep import encoder, features, params, plugins
 from lockstep.contract import Contract
 from lockstep.contract.read import read
 from lockstep.families import Array, Task
+from lockstep.journal import InMemory
 from lockstep.params import Params
 from lockstep.sources import simulate
-from lockstep.stages.files import n_threads
+from lockstep.stages.files import n_threads, n_workers
 from lockstep.steps.evaluate import Judged, resample, score
 from lockstep.steps.fit import Candidate, choose, refit
+from lockstep.steps.judge import Judge, encode_folds, mean_loss
 from lockstep.steps.split import Division, divide
-from lockstep.steps.tune import Judge, Search, encode_folds, mean_loss, search
+from lockstep.steps.tune import Search, search
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,11 @@ def learned(parts: Division, contract: Contract, settings: Params) -> Learned:
     y, y_test = (problem.encode_target(rows[contract.target], classes) for rows in (train, test))
     folds = encode_folds(train, y, parts.folds, contract, own.names, len(classes))
     found: dict[str, Search] = {}
+    workers = min(n_workers(), settings.tune.batch)
+    threads = max(1, n_threads() // workers)
     for name in settings.families:
-        judge = Judge(plugins.load("families", name), folds, mean_loss(problem), len(y), settings.seed, n_threads())
-        found[name] = search(judge.family, judge, settings.tune, _say_nothing)
+        judge = Judge(plugins.load("families", name), folds, mean_loss(problem), len(y), settings.seed, threads)
+        found[name] = search(judge, settings.tune, InMemory(), workers=workers, report=_say_nothing)
     standings = choose([candidate(name, each) for name, each in found.items()])
     winner = next(standing.candidate for standing in standings if standing.chosen)
     plain = Candidate("linear", 0, plugins.load("families", "linear").defaults(len(classes)), (), (), (), True)

@@ -1,141 +1,253 @@
-import json
+import functools
+import threading
+import warnings
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info
 
-from lockstep import contract as contracts
 from lockstep import plugins
-from lockstep.errors import FitError
-from lockstep.families import Task
+from lockstep.errors import FitError, IntegrityError
+from lockstep.journal import InMemory
 from lockstep.params import Tune
-from lockstep.steps.tune import Fold, Judge, Search, Trial, encode_folds, mean_loss, search
+from lockstep.steps.judge import Judge
+from lockstep.steps.tune import search
+
+SETTINGS = {"trials": 10, "batch": 3}
 
 
-def learnable(n_rows: int = 600) -> tuple[pd.DataFrame, Any]:
-    rng = np.random.default_rng(3)
-    rows = pd.DataFrame({"a": rng.normal(size=n_rows), "b": rng.choice(["u", "v", "w"], n_rows)})
-    y = (rows["a"] + (rows["b"] == "u") + rng.normal(0, 0.7, n_rows) > 0.3).astype(int).to_numpy()
-    return rows, y
+class Memory(InMemory):
+    """A journal that shows what was added to it."""
+
+    def __init__(self, known=()):
+        super().__init__()
+        self.known = {trial.number: trial for trial in known}
+        self.added, self.reasons = [], []
+
+    def append(self, trial):
+        self.added.append(trial)
+
+    def set_aside(self, why):
+        self.known = {}
+        self.reasons.append(why)
 
 
-def judge(family: str = "xgboost", threads: int = 1) -> Judge:
-    columns = {"a": {"kind": "number"}, "b": {"kind": "category"}, "y": {"kind": "category", "role": "target"}}
-    contract = contracts.loads(json.dumps({"meta": {"columns": columns}}).encode())
-    rows, y = learnable()
-    folds = pd.DataFrame({"fold": np.arange(len(y)) % 3, "ordered": False}, index=rows.index)
-    encoded = encode_folds(rows, y, folds, contract, (), 2)
-    loss = mean_loss(plugins.load("problems", "binary"))
-    return Judge(plugins.load("families", family), encoded, loss, len(y), 5, threads)
+class Timed(Memory):
+    """A journal on whose clock each trial takes a second."""
+
+    def elapsed(self):
+        return len(self.known) + len(self.added)
 
 
-def run(judge: Judge, **settings: Any) -> Search:
-    return search(judge.family, judge, Tune(**settings), lambda line: None)
+def run(judge, journal=None, workers=1, report=lambda line: None, **settings):
+    return search(judge, Tune(**(settings or SETTINGS)), journal or InMemory(), workers=workers, report=report)
 
 
-def test_the_list_of_trials_is_the_same_again_and_with_other_threads():
-    first, again = run(judge(), trials=7, batch=3), run(judge(threads=2), trials=7, batch=3)
-    assert first.trials == again.trials
-    assert np.array_equal(first.out_of_fold, again.out_of_fold)
-    assert first.repeatable
+@pytest.fixture(scope="module")
+def undisturbed(judge_of):
+    """Return a search of linear models from beginning to end."""
+    return run(judge_of("linear"))
 
 
-def test_the_defaults_come_first_and_the_best_complete_trial_wins():
-    asked = judge()
+def same(found, other):
+    assert found.trials == other.trials
+    assert found.best == other.best
+    assert np.array_equal(found.out_of_fold, other.out_of_fold, equal_nan=True)
+    return True
+
+
+# What is tried, and what wins.
+
+
+def test_the_defaults_come_first_and_the_best_complete_trial_wins(judge_of):
+    asked = judge_of()
     found = run(asked, trials=6)
     assert found.trials[0].settings == asked.family.defaults(2)
     assert [trial.number for trial in found.trials] == list(range(6))
-    complete = [trial for trial in found.trials if trial.complete]
-    assert found.best.loss == min(trial.loss for trial in complete)
+    assert found.best.loss == min(trial.loss for trial in found.trials if trial.complete)
     assert len(found.best.losses) == 3
     assert all(rounds > 0 for rounds in found.best.rounds)
+    assert found.repeatable
 
 
-def test_another_seed_asks_for_other_settings():
-    first, other = judge(), judge()
-    other.seed = 6
-    assert run(first, trials=3).trials[1].settings != run(other, trials=3).trials[1].settings
-
-
-def test_predictions_out_of_fold_are_those_of_the_best_trial():
-    asked = judge("linear")
-    found = run(asked, trials=5)
+def test_predictions_out_of_fold_are_those_of_the_best_trial(judge_of, undisturbed):
+    asked = judge_of("linear")
     y = np.concatenate([fold.y_valid for fold in asked.folds])
-    output = np.concatenate([found.out_of_fold[fold.valid] for fold in asked.folds])
-    assert not np.isnan(found.out_of_fold).any()
-    assert asked.loss(y, output) == pytest.approx(found.best.loss, rel=1e-6)
+    output = np.concatenate([undisturbed.out_of_fold[fold.valid] for fold in asked.folds])
+    assert not np.isnan(undisturbed.out_of_fold).any()
+    assert asked.loss(y, output) == pytest.approx(undisturbed.best.loss, rel=1e-6)
 
 
-def test_settings_have_six_digits():
-    for trial in run(judge("linear"), trials=4).trials:
-        for value in trial.settings.values():
-            assert not isinstance(value, float) or value == float(f"{value:.6g}")
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 6, 9])
+def test_fewer_trials_are_the_first_of_more(n, judge_of, undisturbed):
+    assert run(judge_of("linear"), trials=n, batch=3).trials == undisturbed.trials[:n]
 
 
-class Scripted:
-    """A family whose loss on each fold is written down for each value of its one setting."""
-
-    __name__ = "scripted"
-
-    def __init__(self, losses: dict[float, list[float]]) -> None:
-        self.losses = losses
-
-    def fit(self, X: Any, y: Any, task: Task, settings: dict[str, float], **more: Any) -> Any:
-        number = int(more["valid"][1][0])
-        return SimpleNamespace(rounds=None, predict=lambda X: np.full(len(X), self.losses[settings["s"]][number]))
-
-
-def scripted(losses: dict[float, list[float]]) -> Judge:
-    matrix, task = np.zeros((2, 1)), Task(0, ())
-    folds = [Fold(task, matrix, np.zeros(2), matrix, np.full(2, float(i)), np.arange(8) // 2 == i) for i in range(4)]
-    return Judge(Scripted(losses), folds, lambda y, output: float(output[0]), 8, 1, 1)
-
-
-def test_a_trial_out_of_reach_is_given_up_after_two_folds_and_one_within_reach_is_not():
-    asked = scripted({0.0: [1, 2, 3, 4], 1.0: [1.1, 2.1, 0, 0], 2.0: [1.1, 1.9, 3, 4.2], 3.0: [1.001, 2.001, 3.1, 4.1]})
-    rival = asked.judge(0, {"s": 0.0}, None)
-    assert rival.complete
-    hopeless = asked.judge(1, {"s": 1.0}, rival)
-    assert not hopeless.complete
-    assert hopeless.losses == (1.1, 2.1)
-    assert asked.judge(2, {"s": 2.0}, rival).complete, "better on one of its folds"
-    late = asked.judge(3, {"s": 3.0}, rival)
-    assert len(late.losses) == 3, "worse by too little after two folds, by enough after three"
-    assert asked.best == rival
-
-
-def test_seconds_end_the_search_and_are_recorded_as_not_repeatable():
-    found = run(judge("linear"), seconds=0.001)
-    assert len(found.trials) == 1
-    assert not found.repeatable
-
-
-def test_progress_is_told_for_every_trial_with_the_best_so_far():
-    asked, lines = judge("linear"), []
-    found = search(asked.family, asked, Tune(trials=4), lines.append)
+def test_progress_is_told_for_every_trial_with_the_best_so_far(judge_of):
+    lines = []
+    found = run(judge_of("linear"), report=lines.append, trials=4)
     assert len(lines) == 4
     assert lines[0].startswith("trial 1/4: loss ")
     assert lines[-1].endswith(f"best {found.best.loss:.5g}")
 
 
-def test_a_fold_that_lacks_a_class_is_refused():
-    columns = {"a": {"kind": "number"}, "y": {"kind": "category", "role": "target"}}
-    contract = contracts.loads(json.dumps({"meta": {"columns": columns}}).encode())
-    rows, y = pd.DataFrame({"a": np.arange(6.0)}), np.array([0, 0, 0, 0, 1, 1])
-    folds = pd.DataFrame({"fold": [0, 0, 1, 1, 2, 2], "ordered": False})
-    with pytest.raises(FitError, match="every fold must learn from all 2 classes; one lacks 1"):
-        encode_folds(rows, y, folds, contract, (), 2)
+def test_a_search_in_which_no_loss_is_finite_is_refused(judge_of):
+    asked = judge_of("linear")
+    broken = Judge(asked.family, asked.folds, lambda y, output: float("inf"), asked.n_rows, 1, 1)
+    with pytest.raises(FitError, match="must complete a trial; none did"):
+        run(broken)
 
 
-def test_the_loss_of_a_fold_is_log_loss_or_rmse():
-    output = np.array([[0.8, 0.2], [0.4, 0.6]])
-    assert mean_loss(plugins.load("problems", "binary"))(np.array([0, 1]), output) == pytest.approx(
-        -np.log([0.8, 0.6]).mean()
+def test_a_search_goes_on_past_losses_that_are_not_finite(judge_of):
+    asked = judge_of("linear")
+    every_third = iter(range(1000))
+    broken = Judge(
+        asked.family,
+        asked.folds,
+        lambda y, output: float("nan") if next(every_third) % 10 == 4 else asked.loss(y, output),
+        asked.n_rows,
+        1,
+        1,
     )
-    assert mean_loss(plugins.load("problems", "regression"))(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == np.sqrt(2)
+    found = run(broken)
+    assert any(np.isnan(trial.loss) for trial in found.trials)
+    assert len(found.trials) == 10
+    assert np.isfinite(found.best.loss)
 
 
-def test_the_loss_of_a_trial_is_the_mean_of_its_folds():
-    assert Trial(0, {}, (1.0, 2.0), (0, 0), True).loss == 1.5
+# Workers and threads.
+
+
+@functools.cache
+def alone(judge_of, family, problem):
+    return run(judge_of(family, problem), trials=7, batch=3)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("problem", ["binary", "regression"])
+@pytest.mark.parametrize("family", plugins.names("families"))
+def test_the_trials_are_the_same_for_any_number_of_workers_and_threads(family, problem, workers, judge_of):
+    asked = judge_of(family, problem, threads=3 if workers == 2 else 1)
+    assert same(run(asked, workers=workers, trials=7, batch=3), alone(judge_of, family, problem))
+
+
+def test_what_families_set_for_the_whole_process_holds_while_any_of_them_is_fitted(judge_of):
+    seen = []
+
+    def fit(*args, **more):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = linear.fit(*args, **more)
+        seen.append({library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"})
+        warnings.warn("it did not converge", ConvergenceWarning, stacklevel=1)
+        return fitted
+
+    asked = judge_of("linear")
+    linear = asked.family
+    noisy = SimpleNamespace(fit=fit, space=linear.space, defaults=linear.defaults)
+    before = threadpool_info()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        run(Judge(noisy, asked.folds, asked.loss, asked.n_rows, 5, 1), workers=4)
+    assert len(seen) >= 20
+    assert all(found == {1} for found in seen)
+    assert warned == []
+    assert threadpool_info() == before
+
+
+def test_an_error_in_one_worker_ends_the_search_and_the_others_after_their_fold(judge_of):
+    asked = judge_of("linear")
+    n_fitted, others = [], threading.Barrier(3)
+
+    def fit(X, y, task, settings, **more):
+        if settings == asked.family.defaults(2):
+            return asked.family.fit(X, y, task, settings, **more)
+        n_fitted.append(settings)
+        if others.wait(30) == 0:
+            raise FitError("one of three failed.")
+        assert failing.stop.wait(30)
+        return asked.family.fit(X, y, task, settings, **more)
+
+    breaking = SimpleNamespace(fit=fit, space=asked.family.space, defaults=asked.family.defaults)
+    failing = Judge(breaking, asked.folds, asked.loss, asked.n_rows, 5, 1)
+    with pytest.raises(FitError, match="one of three failed"):
+        run(failing, workers=3)
+    assert len(n_fitted) == 3, "no second fold, and no further trial"
+
+
+# Earlier lives.
+
+
+@pytest.mark.parametrize("n", range(11))
+def test_a_search_goes_on_from_any_moment_to_the_same_end(n, judge_of, undisturbed):
+    order = [0, 2, 1, 3, 6, 4, 5, 9, 8, 7]  # as several workers judge the batches
+    known = [undisturbed.trials[number] for number in order[:n]]
+    journal, lines = Memory(known), []
+    found = run(judge_of("linear"), journal, workers=1 + n % 3, report=lines.append)
+    assert same(found, undisturbed)
+    assert sorted(trial.number for trial in journal.added) == sorted(order[n:]), "what is known is not judged again"
+    assert len(lines) == 10
+    assert sum(" (recalled)" in line for line in lines) == n
+
+
+def test_a_loss_that_is_not_finite_is_recalled_as_it_was(judge_of):
+    asked = judge_of("linear")
+
+    def loss(y, output):  # the second fold of the third trial, and of no other, by its predictions
+        value = asked.loss(y, output)
+        return float("nan") if value == third.losses[1] else value
+
+    third = run(asked).trials[2]
+    broken = Judge(asked.family, asked.folds, loss, asked.n_rows, 5, 1)
+    whole = run(broken)
+    assert np.isnan(whole.trials[2].loss)
+    journal = Memory(whole.trials[:5])
+    again = run(broken, journal)
+    assert repr(again.trials) == repr(whole.trials), "by their text, since nan is not nan"
+    assert [trial.number for trial in journal.added] == [5, 6, 7, 8, 9]
+
+
+def test_a_journal_of_another_search_is_set_aside(judge_of, undisturbed):
+    strangers = run(judge_of("linear", seed=6)).trials
+    journal = Memory(strangers[:6])
+    assert same(run(judge_of("linear"), journal), undisturbed)
+    (reason,) = journal.reasons
+    assert reason.startswith("trial 2 must try {")
+    assert [trial.number for trial in journal.added] == list(range(10))
+
+
+def test_a_best_trial_that_is_judged_otherwise_than_recalled_is_refused(judge_of, undisturbed):
+    best = undisturbed.best
+    changed = type(best)(best.number, best.settings, tuple(loss - 1e-9 for loss in best.losses), best.rounds, True)
+    known = [changed if trial == best else trial for trial in undisturbed.trials]
+    with pytest.raises(IntegrityError, match=f"memory: trial {best.number + 1} must have losses .* Remove that file"):
+        run(judge_of("linear"), Memory(known))
+
+
+# Seconds.
+
+
+def test_seconds_end_the_search_and_are_recorded_as_not_repeatable(judge_of, undisturbed):
+    found = run(judge_of("linear"), Timed(), seconds=5.5, batch=3)
+    assert found.trials == undisturbed.trials[:6], "a batch is cut where they end"
+    assert not found.repeatable
+
+
+def test_seconds_that_are_used_up_at_once_leave_the_defaults(judge_of):
+    assert len(run(judge_of("linear"), seconds=0.001).trials) == 1
+
+
+@pytest.mark.parametrize("n", range(8))
+def test_a_killed_search_spends_the_seconds_that_were_left(n, judge_of, undisturbed):
+    journal = Timed(undisturbed.trials[:n])
+    assert run(judge_of("linear"), journal, seconds=7, batch=3).trials == undisturbed.trials[:7]
+    assert len(journal.added) == 7 - n
+
+
+def test_no_trial_is_left_out_before_one_that_was_judged(judge_of, undisturbed):
+    journal = Timed([undisturbed.trials[number] for number in (0, 1, 2, 3, 6)])
+    found = run(judge_of("linear"), journal, seconds=5, batch=3)
+    assert found.trials == undisturbed.trials[:7]
+    assert [trial.number for trial in journal.added] == [4, 5]

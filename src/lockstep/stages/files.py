@@ -87,9 +87,21 @@ def n_threads() -> int:
 
     Threads change the time, never the result.
     """
-    stated = os.environ.get("LOCKSTEP_THREADS", "")
-    if stated:
-        if not stated.isdigit() or int(stated) < 1:
-            raise ProjectError(f"LOCKSTEP_THREADS must be a whole number of at least 1; got {stated!r}.")
-        return int(stated)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _stated("LOCKSTEP_THREADS") or (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def n_workers() -> int:
+    """Return how many trials a search judges side by side: ``LOCKSTEP_WORKERS``, else one a thread.
+
+    Workers share the threads among them; they change the time, never the result.
+    """
+    return _stated("LOCKSTEP_WORKERS") or n_threads()
+
+
+def _stated(variable: str) -> int | None:
+    stated = os.environ.get(variable, "")
+    if stated and (not stated.isdigit() or int(stated) < 1):
+        raise ProjectError(f"{variable} must be a whole number of at least 1; got {stated!r}.")
+    return int(stated) if stated else None

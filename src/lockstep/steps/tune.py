@@ -1,57 +1,28 @@
 """Search the settings of one family by cross-validation on train's folds, deterministically.
 
-Trials are asked for in batches of fixed size by a sampler seeded from (seed, batch), judged, and told in their order;
-what one batch may know of another is only what was told before it began. So the list of trials depends on data, folds,
-space and seed, and not on the number of threads.
+Trials are asked for in batches of fixed size by a sampler seeded from (seed, batch), judged side by side, and told in
+their order; what one batch may know of another is only what was told before it began. So the list of trials depends on
+data, folds, space and seed, and not on workers, threads, or how often the search was killed: what a journal recalls is
+asked for again, compared, and told as if it had just been judged.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any
+import contextlib
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from lockstep import encoder
-from lockstep.contract import Contract
-from lockstep.errors import FitError
-from lockstep.families import Array, Settings, Task
+from lockstep.errors import FitError, IntegrityError
+from lockstep.families import Array, Settings
 from lockstep.params import Tune
-from lockstep.steps.split import fold_masks
-
-HOPELESS = 0.005
-"""A trial worse than the best on each of its first folds, by this share on average, is not judged on the others."""
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One fold, encoded: the encoder is learned on the fold's own training part."""
-
-    task: Task
-    X: Array
-    y: NDArray[Any]
-    X_valid: Array
-    y_valid: NDArray[Any]
-    valid: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting and how it did; ``losses`` is shorter than the folds where it was given up."""
-
-    number: int
-    settings: Settings
-    losses: tuple[float, ...]
-    rounds: tuple[int, ...]
-    complete: bool
-
-    @property
-    def loss(self) -> float:
-        """Mean loss over the folds that were judged."""
-        return float(np.mean(self.losses))
+from lockstep.steps.judge import Judge, Judged
+from lockstep.steps.sampler import Sampler
+from lockstep.trial import Trial, numbers_of
 
 
 @dataclass(frozen=True)
@@ -65,172 +36,189 @@ class Search:
     repeatable: bool
 
 
-@dataclass
-class Judge:
-    """Judges settings on the folds, and keeps the best complete trial with its predictions."""
+class Journal(Protocol):
+    """What a search remembers of its earlier lives."""
 
-    family: ModuleType
-    folds: list[Fold]
-    loss: Callable[[NDArray[Any], Array], float]
-    n_rows: int
-    seed: int
-    threads: int
-    best: Trial | None = None
-    out_of_fold: Array = field(default_factory=lambda: np.empty(0))
+    known: Mapping[int, Trial]
+    """By number, what was judged before this life began."""
+    name: str
 
-    def judge(self, number: int, settings: Settings, rival: Trial | None) -> Trial:
-        """Judge on fold after fold; give up where ``rival`` is out of reach."""
-        losses: list[float] = []
-        rounds: list[int] = []
-        outputs: list[Array] = []
-        for fold in self.folds:
-            fitted = self.family.fit(
-                fold.X,
-                fold.y,
-                fold.task,
-                settings,
-                seed=self.seed,
-                threads=self.threads,
-                valid=(fold.X_valid, fold.y_valid),
-            )
-            outputs.append(fitted.predict(fold.X_valid))
-            losses.append(self.loss(fold.y_valid, outputs[-1]))
-            rounds.append(fitted.rounds or 0)
-            if rival and len(losses) < len(self.folds) and _hopeless(losses, rival):
-                return Trial(number, settings, tuple(losses), tuple(rounds), complete=False)
-        trial = Trial(number, settings, tuple(losses), tuple(rounds), complete=True)
-        if self.best is None or trial.loss < self.best.loss:
-            self.best, self.out_of_fold = trial, self._gather(outputs)
-        return trial
+    def append(self, trial: Trial) -> None:
+        """Remember a trial for good."""
+        ...
 
-    def _gather(self, outputs: list[Array]) -> Array:
-        gathered = np.full((self.n_rows, *outputs[0].shape[1:]), np.nan)
-        for fold, output in zip(self.folds, outputs, strict=True):
-            gathered[fold.valid] = output
-        return gathered
+    def elapsed(self) -> float:
+        """Return the seconds that the search took so far, in all its lives."""
+        ...
+
+    def set_aside(self, why: str) -> None:
+        """Forget everything: it is of another search."""
+        ...
 
 
-class Clock:
-    """Knows when the seconds of a search are used up; never, where trials are counted."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def is_over(self) -> bool:
-        """Whether the search should end."""
-        return self._end is not None and time.monotonic() >= self._end
+class Foreign(Exception):
+    """Reports that a journal recalls what this search never asked for."""
 
 
-def search(family: ModuleType, judge: Judge, settings: Tune, report: Callable[[str], None]) -> Search:
+def search(judge: Judge, settings: Tune, journal: Journal, *, workers: int, report: Callable[[str], None]) -> Search:
     """Try the family's defaults, then what the sampler asks for, until trials or seconds are used up.
 
-    ``report`` receives a line of progress a trial.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    n_classes = judge.folds[0].task.n_classes
-    space, defaults = family.space(n_classes), family.defaults(n_classes)
-    study = optuna.create_study(direction="minimize")
-    trials: list[Trial] = []
-    clock = Clock(settings.seconds)
-    for asked in _batches(study, space, settings, judge.seed, clock):
-        rival = judge.best
-        judged: list[Trial] = []
-        for trial in asked:
-            number = len(trials) + len(judged)
-            judged.append(judge.judge(number, _rounded(trial.params if trial else defaults), rival))
-            report(_progress(judged[-1], judge.best, settings))
-            if clock.is_over():
-                break
-        for trial, result in zip(asked, judged, strict=False):  # a batch may be cut by the clock
-            if trial:
-                study.tell(trial, _projected(result, rival))
-            else:
-                first = optuna.trial.create_trial(params=defaults, distributions=space, value=result.loss)
-                study.add_trial(first)
-        trials += judged
-    if judge.best is None:
-        raise FitError("the search must complete a trial; none did.")
-    return Search(tuple(trials), judge.best, judge.out_of_fold, repeatable=settings.seconds is None)
-
-
-def encode_folds(
-    features: pd.DataFrame,
-    y: NDArray[Any],
-    folds: pd.DataFrame,
-    contract: Contract,
-    feature_names: tuple[str, ...],
-    n_classes: int,
-) -> list[Fold]:
-    """Encode each fold by an encoder learned on its training part.
+    ``report`` receives a line of progress a trial, as it is judged.
 
     Raises
     ------
     FitError
-        A fold's training part lacks a class.
+        No trial could be completed.
+    IntegrityError
+        The best trial is judged otherwise than the journal recalls.
     """
-    encoded = []
-    for learn, valid in fold_masks(folds):
-        lacking = n_classes - len(np.unique(y[learn])) if n_classes else 0
-        if lacking > 0:
-            raise FitError(
-                f"every fold must learn from all {n_classes} classes; one lacks {lacking}. "
-                "Lower split.folds, or merge rare classes."
+    with _held_for_all(), ThreadPoolExecutor(workers) as pool:
+        try:
+            try:
+                return _Course(judge, settings, journal, partial(_as_finished, pool, workers), report).run()
+            except Foreign as found:
+                journal.set_aside(str(found))
+                return _Course(judge, settings, journal, partial(_as_finished, pool, workers), report).run()
+        except BaseException:
+            judge.stop.set()
+            raise
+
+
+class _Course:
+    """One search under way."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        settings: Tune,
+        journal: Journal,
+        as_finished: Callable[[Iterable[Callable[[], Judged]]], Iterator[Judged]],
+        report: Callable[[str], None],
+    ) -> None:
+        self.judge, self.settings, self.journal = judge, settings, journal
+        self.as_finished, self.report = as_finished, report
+        self.trials: list[Trial] = []
+        self.best: Trial | None = None
+        self.out_of_fold: Array | None = None
+
+    def run(self) -> Search:
+        sampler = Sampler(self.judge.family, self.judge.folds[0].task.n_classes, seed=self.judge.seed)
+        for batch in itertools.count():
+            numbers = self._numbers(batch)
+            if not numbers:
+                break
+            rival = self.best
+            found = self._judge(dict(zip(numbers, sampler.ask(batch, len(numbers)), strict=True)))
+            sampler.tell([_projected(judged.trial, rival) for judged in found])
+            for judged in found:
+                self.trials.append(judged.trial)
+                if _is_better(judged.trial, self.best):
+                    self.best, self.out_of_fold = judged.trial, judged.out_of_fold
+        if self.best is None:
+            raise FitError("the search must complete a trial; none did.")
+        outputs = self._judge_again(self.best) if self.out_of_fold is None else self.out_of_fold
+        return Search(tuple(self.trials), self.best, outputs, repeatable=self.settings.seconds is None)
+
+    def _numbers(self, batch: int) -> list[int]:
+        """Return the numbers of a batch that is to be asked for, none where the search is over."""
+        numbers = numbers_of(batch, self.settings.batch)
+        if self.settings.seconds is None:
+            return [number for number in numbers if number < self.settings.trials]
+        wanted = batch == 0 or not self._is_over() or not self.journal.known.keys().isdisjoint(numbers)
+        return list(numbers) if wanted else []
+
+    def _is_over(self) -> bool:
+        return self.settings.seconds is not None and self.journal.elapsed() >= self.settings.seconds
+
+    def _judge(self, asked: dict[int, Settings]) -> list[Judged]:
+        """Return how the asked settings did, in their order; all of them, unless the seconds are used up."""
+        found = {
+            number: Judged(self._recalled(number, asked[number])) for number in asked if number in self.journal.known
+        }
+        lead = self.best
+        for judged in found.values():
+            lead = judged.trial if _is_better(judged.trial, lead) else lead
+            self._tell(judged.trial, lead, " (recalled)")
+        for judged in self.as_finished(self._missing(asked, dict(found))):
+            self.journal.append(judged.trial)
+            found[judged.trial.number] = judged
+            lead = judged.trial if _is_better(judged.trial, lead) else lead
+            self._tell(judged.trial, lead)
+        return [found[number] for number in sorted(found)]
+
+    def _missing(self, asked: dict[int, Settings], known: Mapping[int, Judged]) -> Iterator[Callable[[], Judged]]:
+        """Yield what is left to judge; where seconds end a batch, no number below one that was judged is left out."""
+        needed = max(known, default=min(asked))
+        for number, settings in asked.items():
+            if number not in known:
+                if number > needed and self._is_over():
+                    return
+                yield partial(self.judge.judge, number, settings, self.best)
+
+    def _recalled(self, number: int, settings: Settings) -> Trial:
+        trial = self.journal.known[number]
+        if trial.settings != settings:
+            raise Foreign(f"trial {number + 1} must try {settings}; it holds {trial.settings}")
+        return replace(trial, settings=settings)
+
+    def _judge_again(self, best: Trial) -> Array:
+        """Return the predictions of a trial that an earlier life judged; its losses prove that nothing changed."""
+        again = self.judge.judge(best.number, best.settings, None)
+        if again.trial != best or again.out_of_fold is None:
+            raise IntegrityError(
+                f"{self.journal.name}: trial {best.number + 1} must have losses {list(again.trial.losses)}, as judged "
+                f"again; it holds {list(best.losses)}. Remove that file and run again."
             )
-        fitted = encoder.fit(features[learn], contract, feature_names)
-        encoded.append(
-            Fold(
-                Task(n_classes, fitted.parts),
-                fitted.encode_table(features[learn]),
-                y[learn],
-                fitted.encode_table(features[valid]),
-                y[valid],
-                valid,
-            )
-        )
-    return encoded
+        return again.out_of_fold
+
+    def _tell(self, trial: Trial, lead: Trial | None, note: str = "") -> None:
+        of = f"/{self.settings.trials}" if self.settings.seconds is None else ""
+        note += "" if trial.complete else f" (given up after {len(trial.losses)} folds)"
+        best = lead.loss if lead else float("nan")
+        self.report(f"trial {trial.number + 1}{of}: loss {trial.loss:.5g}{note}, best {best:.5g}")
 
 
-def mean_loss(problem: ModuleType) -> Callable[[NDArray[Any], Array], float]:
-    """Return the loss of a fold: mean log loss, or the root of the mean squared error."""
-    if problem.__name__.endswith("regression"):
-        return lambda y, output: float(np.sqrt(np.mean(problem.losses(y, output))))
-    return lambda y, output: float(np.mean(problem.losses(y, output)))
+def _as_finished(pool: ThreadPoolExecutor, workers: int, jobs: Iterable[Callable[[], Judged]]) -> Iterator[Judged]:
+    """Yield what the jobs return as it comes, taking up no more of them than there are workers."""
+    if workers == 1:
+        yield from (job() for job in jobs)
+        return
+    running: set[Future[Judged]] = set()
+    for job in jobs:
+        running.add(pool.submit(job))
+        if len(running) == workers:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    while running:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in done)
 
 
-def _batches(study: Any, space: Mapping[str, Any], settings: Tune, seed: int, clock: Clock) -> Iterator[list[Any]]:
-    """Yield batches of asked trials; the first is the defaults alone, asked of nobody."""
-    import optuna
+@contextlib.contextmanager
+def _held_for_all() -> Iterator[None]:
+    """Hold for the whole search what families set for a fit: it belongs to the process, not to a thread.
 
-    yield [None]
-    done = batch = 1
-    while not clock.is_over() if settings.seconds else done < settings.trials:
-        size = settings.batch if settings.seconds else min(settings.batch, settings.trials - done)
-        entropy = int(np.random.SeedSequence([seed, batch]).generate_state(1)[0])
-        study.sampler = optuna.samplers.TPESampler(seed=entropy, n_startup_trials=6)
-        yield [study.ask(fixed_distributions=dict(space)) for _ in range(size)]
-        done, batch = done + size, batch + 1
+    A fit that ends puts back the threads of BLAS and the filters of warnings as it found them, under another fit that
+    still runs; held here, what it found is what the other needs. BLAS libraries are limited only once they are loaded.
+    """
+    import scipy.linalg  # noqa: F401
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
-def _hopeless(losses: list[float], rival: Trial) -> bool:
-    excess = np.array(losses) - np.array(rival.losses[: len(losses)])
-    return len(losses) >= 2 and bool((excess > 0).all()) and excess.mean() > HOPELESS * abs(rival.loss)
+def _is_better(trial: Trial, than: Trial | None) -> bool:
+    return trial.complete and (than is None or trial.loss < than.loss)
 
 
 def _projected(trial: Trial, rival: Trial | None) -> float:
     """Return the loss; of a trial given up, what it would be if the other folds went as the first."""
+    if not np.isfinite(trial.losses).all():
+        return float("inf")
     if trial.complete or rival is None:
         return trial.loss
-    return rival.loss * trial.loss / float(np.mean(rival.losses[: len(trial.losses)]))
-
-
-def _rounded(settings: Mapping[str, Any]) -> Settings:
-    """Cut floats to six digits: what a person reads in a file is what was fitted, on any machine."""
-    return {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in settings.items()}
-
-
-def _progress(trial: Trial, best: Trial | None, settings: Tune) -> str:
-    of = f"/{settings.trials}" if settings.seconds is None else ""
-    note = "" if trial.complete else f" (given up after {len(trial.losses)} folds)"
-    return f"trial {trial.number + 1}{of}: loss {trial.loss:.5g}{note}, best {best.loss if best else float('nan'):.5g}"
+    base = float(np.mean(rival.losses[: len(trial.losses)]))
+    return rival.loss * trial.loss / base if base else trial.loss
