@@ -97,16 +97,22 @@ def _stage(root: Path, staging: Path, pointer: Pointer) -> None:
     (staging / released.PINNED).write_text(pointer.dumps(), "utf-8")
     values = settings(root)
     python = values.setdefault("python", {})
-    python["packages"] = _pinned(root, python.get("packages") or [])
+    python["packages"] = pinned(root, ["bentoml", *(python.get("packages") or [])])
     values["models"] = [*values.get("models", []), pointer.bento]
     (staging / FILE).write_text(yaml.safe_dump(values), "utf-8")
 
 
-def _pinned(root: Path, packages: Iterable[str]) -> list[str]:
-    """Return ``packages``, BentoML, and all that they need, at the versions of ``requirements.lock``."""
+def pinned(root: Path, packages: Iterable[str]) -> list[str]:
+    """Return ``packages`` and all that they need, at the versions of ``requirements.lock``.
+
+    Raises
+    ------
+    ReleaseError
+        One of them is not locked.
+    """
     from packaging.requirements import Requirement
 
-    locked, found, left = project.locked(root), set[str](), {"bentoml", *packages}
+    locked, found, left = project.locked(root), set[str](), set(packages)
     for name in sorted(left - locked.keys()):
         raise ReleaseError(
             f"{FILE}: python.packages names {name!r}, which requirements.lock does not pin; add it to "

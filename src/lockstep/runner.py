@@ -5,8 +5,6 @@ import importlib
 import os
 import signal
 import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from lockstep import graph, params, plugins, project
@@ -34,22 +32,15 @@ def run_stage(root: Path, words: list[str]) -> None:
     settings = params.load(root)
     plugins.check(settings)
     os.chdir(root)
-    asked_as = os.environ.get("DVC_STAGE", "")  # as DVC and the flow name it; absent where a person runs a stage alone
-    if asked_as:
-        graph.check_inputs(root, asked_as)
-    began, clock = datetime.now(UTC), time.monotonic()
-    importlib.import_module(f"lockstep.stages.{name}").run(root, settings, *arguments)
-    if asked_as:
-        _note(root, asked_as, began, time.monotonic() - clock)
-
-
-def _note(root: Path, name: str, began: datetime, seconds: float) -> None:
-    """Enter who made the outs into the ledger; a ledger that cannot be written costs nobody the work."""
-    ledger = importlib.import_module("lockstep.ledger")  # no dependency of a stage: it cannot change what was made
-    try:
-        ledger.write(root, name, began, seconds)
-    except OSError as error:
-        print(f"lockstep {name}: the ledger could not be written: {error}", file=sys.stderr)
+    stage = importlib.import_module(f"lockstep.stages.{name}")
+    asked_as = os.environ.get("DVC_STAGE")  # as DVC and the flow name it; absent where a person runs a stage alone
+    if asked_as is None:
+        stage.run(root, settings, *arguments)
+        return
+    graph.check_inputs(root, asked_as)
+    # Loaded by its name, as the stage is: it cannot change what is made, so no stage depends on it.
+    with importlib.import_module("lockstep.accounts").of(root, asked_as):
+        stage.run(root, settings, *arguments)
 
 
 def die_with_parent() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lockstep import contract as contracts
 from lockstep import params, plugins
-from lockstep.commands.predict import without_row_numbers
+from lockstep.answers import without_row_numbers
 from lockstep.contract import read
 from lockstep.contract.rules import row_checks
 from lockstep.params import parse
