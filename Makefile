@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test lint types check bench lock clean
+.PHONY: help env run test lint types check bench bench-line lock clean
 
 help:            ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(VENV)/ready   ## make .venv from requirements.lock
 
@@ -39,8 +39,11 @@ types: env       ## mypy, strict
 	@$(BIN)/mypy
 
 bench: env       ## measure the figures of docs/benchmarks.md anew; the better part of an hour
-	@for subject in line tables door large; do \
+	@for subject in line flow tables door large; do \
 	  env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/$$subject.py --write || exit 1; done
+
+bench-line: env  ## the line by dvc repro, by the flow and by one plain script, side by side
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/flow.py --write
 
 lock:            ## solve requirements.lock again from pyproject.toml
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

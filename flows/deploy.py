@@ -13,7 +13,6 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -21,6 +20,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.runner import Runner
 from prefect.states import Crashed
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEPLOYMENTS: Mapping[str, Flow[..., Any]] = {"train": train}
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 """What comes due while one runs is cancelled, so that slots missed while nothing ran do not pile up."""
-SLUG = "params"
+SLUG = "params-yaml"
 """Marks the schedule that is params.yaml's; those made in the UI are left alone."""
 POLL_S = 2.0
 SERVER_WITHIN_S = 120.0
@@ -71,15 +71,25 @@ def _schedule(name: str, schedule: Schedule) -> CronSchedule:
         ) from None
 
 
+class _Runner(Runner):
+    """Prefect's, but that it stops in order: 3.8.8 never awaits its own stop, and leaves runs as running."""
+
+    def handle_sigterm(self, *_args: Any, **_more: Any) -> None:
+        """End the runs, have the server know it, then leave :meth:`start`."""
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(lambda: setattr(self, "stopped", loop.create_task(self.astop())))
+
+
 async def serve(root: Path) -> None:
     """Serve every deployment, once the server answers and no run of a dead process is left; ends when asked to."""
     schedules = check(params.load(root).schedules)
     await _wait_for_server()
     for name in await asyncio.to_thread(stale.close, root):
         print(f"run {name} was left behind by a process that was killed; it is closed")
-    runner = Runner(name="lockstep", query_seconds=POLL_S, pause_on_shutdown=False)
+    runner = _Runner(name="lockstep", query_seconds=POLL_S, pause_on_shutdown=False)
     for name, flow in DEPLOYMENTS.items():
         made = await flow.ato_deployment(name, concurrency_limit=ONE_AT_A_TIME, description=flow.description)
+        made.model_fields_set.discard("schedules")  # sent, an empty list would remove those made in the UI
         deployment = await runner.aadd_deployment(made)
         async with get_client() as client:
             await _close_begun(client, deployment)
@@ -89,9 +99,12 @@ async def serve(root: Path) -> None:
 
 
 async def _wait_for_server() -> None:
-    async with asyncio.timeout(SERVER_WITHIN_S), get_client() as client:
-        while (error := await client.api_healthcheck()) is not None:
+    async with get_client() as client:
+        for _ in range(round(SERVER_WITHIN_S / ASK_EVERY_S)):
+            if await client.api_healthcheck() is None:
+                return
             await asyncio.sleep(ASK_EVERY_S)
+    raise Unavailable(f"the Prefect server must answer within {SERVER_WITHIN_S:g} s; it did not. See its log.")
 
 
 async def _close_begun(client: PrefectClient, deployment: UUID) -> None:

@@ -111,6 +111,21 @@ def status() -> None:
 
 
 @app.command()
+def up(
+    prefect_port: Annotated[int, typer.Option(min=1024, max=65535, help="The Prefect server's.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1024, max=65535, help="The MLflow server's.")] = 5000,
+    service_port: Annotated[int, typer.Option(min=1024, max=65535, help="The service's.")] = 3000,
+    free_ports: Annotated[bool, typer.Option("--free-ports", help="Take free ports in place of taken ones.")] = False,
+) -> None:
+    """Run the Prefect server, the MLflow server, the service and scheduled flows, until Ctrl-C."""
+    from lockstep import project
+    from lockstep.commands import up
+
+    wanted = {"prefect": prefect_port, "mlflow": mlflow_port, "service": service_port}
+    up.up(project.find(), wanted, lambda line: print(line, flush=True), free_ports=free_ports)
+
+
+@app.command()
 def doctor() -> None:
     """Check environment, pins, ports, stores and disk; each problem with its cure."""
     from lockstep import project
@@ -119,6 +134,16 @@ def doctor() -> None:
     checks = doctor.examine(project.find())
     print("\n".join(str(check) for check in checks))
     raise typer.Exit(0 if all(check.passed for check in checks) else 1)
+
+
+@app.command()
+def publish(
+    seconds: Annotated[float, typer.Option(help="How long it may take; a server that is down costs no more.")] = 60.0,
+) -> None:
+    """Bring MLflow up to what the stages wrote; twice changes nothing."""
+    from lockstep import project, publishing
+
+    print(publishing.publish(project.find(), seconds))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lockstep import running, servers
 from lockstep.activate import TELEMETRY_OFF
 from lockstep.commands import doctor
 from lockstep.commands.doctor import Check, examine
@@ -133,17 +134,26 @@ def test_a_damaged_live_release_is_found_and_nothing_live_is_no_fault(healthy: P
     assert nothing.said == "nothing is live yet"
 
 
-def test_a_port_that_is_taken_is_said(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_is_said_with_its_holder(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        monkeypatch.setattr(doctor, "PORTS", {port: "somebody"})
+        monkeypatch.setattr(servers, "PORTS", {"prefect": port})
 
         check = found(healthy, "ports")
 
     assert check.passed
-    assert check.said == f"taken: {port} (somebody); give another with --port"
+    assert check.said.startswith(f"taken: {port} (the Prefect server) by process {os.getpid()}, ")
+    assert check.said.endswith("`lockstep up --free-ports` takes others")
+
+
+def test_the_servers_that_run_are_said_in_place_of_ports(healthy: Path) -> None:
+    running.write(healthy, "mark", {"prefect": "http://127.0.0.1:4201"}, ready=True)
+
+    check = found(healthy, "ports")
+
+    assert check.said == f"`lockstep up` runs as process {os.getpid()}: prefect http://127.0.0.1:4201"
 
 
 def test_a_disk_that_is_nearly_full_is_found(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

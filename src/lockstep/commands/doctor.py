@@ -2,19 +2,17 @@
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lockstep import contract, graph, params, plugins, project, release
+from lockstep import contract, graph, params, plugins, ports, project, release, running, servers
 from lockstep.activate import TELEMETRY_OFF
 from lockstep.errors import LockstepError, ProjectError
 from lockstep.params import parse
 
-PORTS = {3000: "bentoml serve", 4200: "the Prefect server", 5000: "the MLflow server"}
 MIN_FREE_BYTES = 2 << 30
 
 
@@ -42,7 +40,7 @@ def examine(root: Path) -> list[Check]:
         "source": partial(_source, root),
         "stores": partial(_stores, root),
         "live": partial(_live, root),
-        "ports": _ports,
+        "ports": partial(_ports, root),
         "disk": partial(_disk, root),
     }
     return [_run(name, check) for name, check in checks.items()]
@@ -120,14 +118,17 @@ def _live(root: Path) -> str:
     return f"{pointed['bento']}, every byte verified"
 
 
-def _ports() -> str:
-    taken = [f"{port} ({use})" for port, use in PORTS.items() if _is_taken(port)]
-    return f"taken: {', '.join(taken)}; give another with --port" if taken else f"{', '.join(map(str, PORTS))} are free"
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _ports(root: Path) -> str:
+    if up := running.read(root):
+        return f"`lockstep up` runs as process {up.owner.pid}: {up}"
+    taken = [
+        f"{port} ({servers.TITLES[name]}) by {ports.holder(port)}"
+        for name, port in servers.PORTS.items()
+        if not ports.is_free(port)
+    ]
+    if taken:
+        return f"taken: {'; '.join(taken)}. `lockstep up --free-ports` takes others"
+    return f"{', '.join(map(str, servers.PORTS.values()))} are free"
 
 
 def _disk(root: Path) -> str:

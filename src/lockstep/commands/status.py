@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lockstep import graph, params, plugins, release
+from lockstep import graph, params, plugins, release, running
 from lockstep.digest import read_object
 
 MAX_REASONS = 3
@@ -11,7 +11,7 @@ MAX_REASONS = 3
 def describe(root: Path) -> str:
     """Return a screen of text; compares digests, runs nothing."""
     plugins.check(params.load(root))
-    return "\n".join([f"project   {root}", *_line(root), *_packaged(root), *_live(root)])
+    return "\n".join([f"project   {root}", *_line(root), *_packaged(root), *_live(root), *_up(root)])
 
 
 def _line(root: Path) -> list[str]:
@@ -47,3 +47,8 @@ def _live(root: Path) -> list[str]:
         if live
         else "live      nothing; the first package promotes itself"
     ]
+
+
+def _up(root: Path) -> list[str]:
+    up = running.read(root)
+    return [f"up        {up}" if up.ready else f"up        starting as process {up.owner.pid}"] if up else []

@@ -1,0 +1,172 @@
+"""Run the Prefect server, the MLflow server, the service and the flows together, until asked to stop."""
+
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from lockstep import marked, params, ports, project, running, servers, supervised
+from lockstep.errors import IntegrityError, ParamsError, Unavailable
+from lockstep.params import Schedule
+from lockstep.service import released
+from lockstep.supervised import Supervisor
+from lockstep.tracking import store
+
+Say = Callable[[str], None]
+
+HEALTHY_WITHIN_S = 180.0
+CHECK_WITHIN_S = 60.0
+LOOK_EVERY_S = 1.0
+NEEDED = "prefect"
+"""The server without which the others have no use."""
+
+
+def up(root: Path, wanted: Mapping[str, int], say: Say, *, free_ports: bool = False) -> None:
+    """Start everything, say where it is, and keep it running until Ctrl-C, SIGTERM, or the end of the parent.
+
+    Raises
+    ------
+    ProjectError
+        This is not the project's environment.
+    ParamsError
+        A schedule of params.yaml is none.
+    Unavailable
+        Another one runs already, a port is taken, or a server died or was never healthy. Nothing is left running.
+    """
+    began = time.monotonic()
+    project.check_environment(root)
+    marked.end_with_parent()
+    with running.claim(root), _signals_interrupt():
+        _end_what_was_left(root, say)
+        chosen = choose_ports(root, wanted, free=free_ports)
+        schedules = check_schedules(root)
+        addresses = {"mlflow": str(store.find(root)), **{name: servers.address(chosen[name]) for name in chosen}}
+        mark, state = secrets.token_hex(8), project.state(root)
+        running.write(root, mark, addresses, ready=False)
+        (state / servers.SERVED).unlink(missing_ok=True)  # a killed one's
+        supervisor = Supervisor(root, servers.listed(root, chosen), mark)
+        say("starting; Ctrl-C stops everything")
+        supervisor.start(servers.environment(root, chosen))
+        try:
+            supervisor.wait(HEALTHY_WITHIN_S)
+            running.write(root, mark, addresses, ready=True)
+            say(_describe(state, addresses, schedules))
+            say(f"all healthy after {time.monotonic() - began:.1f} s; logs in {supervisor.logs}; Ctrl-C stops all")
+            _follow(state, supervisor, say)
+        except KeyboardInterrupt:
+            with suppress(OSError):  # the terminal may be gone
+                say("stopping")
+        finally:
+            supervisor.stop()
+            (state / servers.SERVED).unlink(missing_ok=True)
+
+
+def check_schedules(root: Path) -> dict[str, Schedule]:
+    """Return the schedules of params.yaml, if Prefect takes each and there is such a deployment.
+
+    Raises
+    ------
+    ParamsError
+        In one line.
+    """
+    schedules = params.load(root).schedules
+    if schedules:
+        command = [sys.executable, "-m", "flows.deploy", "--check"]
+        asked = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=CHECK_WITHIN_S)
+        if asked.returncode:
+            raise ParamsError((asked.stderr.strip() or "flows/deploy.py ended").splitlines()[-1])
+    return schedules
+
+
+def choose_ports(root: Path, wanted: Mapping[str, int], *, free: bool) -> dict[str, int]:
+    """Return the port of each server that is started: the wanted one or, where taken and if ``free``, a free one.
+
+    Raises
+    ------
+    Unavailable
+        One is taken; says by whom, and the command that takes free ones.
+    """
+    wanted = {name: port for name, port in wanted.items() if name != "mlflow" or store.find(root).server is None}
+    chosen = ports.choose(wanted)
+    if free or chosen == wanted:
+        return chosen
+    taken = [
+        f"port {port} of {servers.TITLES[name]} is taken by {ports.holder(port)}"
+        if not ports.is_free(port)
+        else f"port {port} is given to two servers"
+        for name, port in wanted.items()
+        if chosen[name] != port
+    ]
+    words = [f"--{name}-port {port}" for name, port in chosen.items() if port != servers.PORTS[name]]
+    raise Unavailable(f"{'; '.join(taken)}. Free ones: `lockstep up {' '.join(words)}`.")
+
+
+def _end_what_was_left(root: Path, say: Say) -> None:
+    """End what a `lockstep up` left whose machine or whose kernel did not do so; it is dead, for its lock is ours."""
+    record = running.last(root)
+    if record and (left := marked.living(record.mark)):
+        say(f"ending {len(left)} processes that a killed `lockstep up` left behind")
+        marked.sweep(record.mark)
+
+
+def _describe(state: Path, addresses: Mapping[str, str], schedules: Mapping[str, Schedule]) -> str:
+    when = [f"{name} at {schedule.cron} ({schedule.timezone})" for name, schedule in schedules.items()]
+    live = released.read_pointer(state / released.LIVE)
+    said = {
+        "prefect": f"scheduled: {', '.join(when)}" if when else "deployment train/train; no schedule",
+        "mlflow": "",
+        "service": live.bento if live else "nothing is live yet; it starts when something is",
+    }
+    return "\n".join(f"{name:8}  {addresses[name]}  {more}".rstrip() for name, more in said.items())
+
+
+def _follow(state: Path, supervisor: Supervisor, say: Say) -> None:
+    """Say what happens to the servers; have the service started again where something else goes live."""
+    live = _live(state)
+    while True:
+        for event in supervisor.events(LOOK_EVERY_S):
+            title, last = supervisor.servers[event.name].title, supervisor.last_words(event.name)
+            if event.kind == "exited":
+                supervisor.end_orphans()
+                say(f"{title} ended ({event.how}) and is started again; it said last: {last}")
+            if event.kind == "gave up":
+                say(f"{title} is given up: it ended {supervised.RETRIES + 1} times right after its start: {last}")
+                if event.name == NEEDED:
+                    raise Unavailable(f"without {title} nothing else has a use; mend what it said and start again.")
+        before, live = live, _live(state) or live
+        if live != before:
+            say(f"{live} is live; the service answers by it in a moment")
+            if before:
+                supervisor.restart("service")
+
+
+def _live(state: Path) -> str:
+    """Return the tag of what is live; empty where nothing is, or nothing that can be read."""
+    with suppress(IntegrityError):
+        pointer = released.read_pointer(state / released.LIVE)
+        return pointer.bento if pointer else ""
+    return ""
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Have SIGTERM, which the death of the parent sends too, and SIGHUP do once what Ctrl-C does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
