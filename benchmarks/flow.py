@@ -1,7 +1,7 @@
 """Time the whole line by `dvc repro`, by the flow on a running server, and by one plain script, side by side.
 
-Works on a clone of what is committed, with this environment, in a folder that is gone afterwards. Says where the time of each
-goes, stage by stage.
+Works on a clone of what is committed, with this environment, in a folder that is gone afterwards. Says where the time
+of each goes, stage by stage.
 """
 
 import json

@@ -88,19 +88,18 @@ def activate(root: str) -> None:
 def prefect_server(state: str) -> dict[str, str]:
     """Return where the Prefect server of the `lockstep up` that runs is; nothing if none does (Linux).
 
-    What a killed one left is known by its process: boot, number and start, as alive.py names it.
+    What a killed one left is known by its process: boot, number and start, as alive.py names it. The file is read as
+    running.py writes it, a line a key: to import ``json`` costs as much as all else here.
     """
     try:
         with open(os.path.join(state, "up.json")) as file:
-            import json
-
-            up = json.load(file)
-        owner = up["owner"]
-        with open("/proc/sys/kernel/random/boot_id") as boot, open(f"/proc/{owner['pid']}/stat") as process:
+            lines = (line.strip(" ,\n").partition(": ") for line in file)
+            up = {name.strip('"'): value.strip('"') for name, _, value in lines}
+        with open("/proc/sys/kernel/random/boot_id") as boot, open(f"/proc/{up['pid']}/stat") as process:
             began = process.read().rpartition(")")[2].split()[19]
-            lives = boot.read().strip() == owner["boot"] and began == owner["started"]
-        return {"PREFECT_API_URL": up["addresses"]["prefect"] + "/api"} if lives and up["ready"] else {}
-    except (OSError, ValueError, LookupError, TypeError):
+            lives = boot.read().strip() == up["boot"] and began == up["started"]
+        return {"PREFECT_API_URL": up["prefect"] + "/api"} if lives and up["ready"] == "true" else {}
+    except (OSError, ValueError, LookupError):
         return {}
 
 

@@ -34,10 +34,13 @@ def sweep(mark: str) -> None:
 
 
 def end_orphans(mark: str, parent: int) -> None:
-    """Kill those whose parent is gone: neither the process ``parent``, nor one that carries ``mark``."""
-    found = living(mark)
-    parents = {parent, *(process.pid for process in found)}
-    _kill([process for process in found if _parent(process) not in parents])
+    """Kill those whose parent is gone, and what descends from them; ``parent`` is the only one without the mark."""
+    for _ in range(ROUNDS):  # whose parent is killed is an orphan of the next round
+        found = living(mark)
+        parents = {parent, *(process.pid for process in found)}
+        if not (orphans := [process for process in found if _parent(process) not in parents]):
+            return
+        _kill(orphans)
 
 
 def end_with_parent() -> None:

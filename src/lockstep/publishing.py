@@ -68,17 +68,16 @@ def best_effort(root: Path, seconds: float = 12.0, stopped: Callable[[], bool] =
 def _run(root: Path, seconds: float, stopped: Callable[[], bool]) -> Outcome:
     log = project.state(root) / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", PROGRAM, str(root / "src"), str(root), str(seconds)]
+    command = [sys.executable, "-c", PROGRAM, str(root / "src"), str(root), str(seconds), str(os.getpid())]
     with log.open("wb") as errors:
         started = subprocess.Popen(
             command, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
         )
         try:
-            said = _wait(started, time.monotonic() + seconds, stopped)
+            said, why = _wait(started, seconds, stopped)
         finally:
             _end(started)
-    if said is None:
-        why = "was stopped" if stopped() else f"took longer than {seconds:g} s and was ended"
+    if why:
         return Outcome(False, f"publishing to MLflow {why}; {AGAIN}.")
     lines = said.decode("utf-8", "replace").strip().splitlines()
     if started.returncode in (0, 1) and lines:
@@ -86,13 +85,16 @@ def _run(root: Path, seconds: float, stopped: Callable[[], bool]) -> Outcome:
     return Outcome(False, f"the publisher ended with status {started.returncode}, see {log}; {AGAIN}.")
 
 
-def _wait(started: "subprocess.Popen[bytes]", end: float, stopped: Callable[[], bool]) -> bytes | None:
-    """Return what the publisher said; None where it must be ended first."""
+def _wait(started: "subprocess.Popen[bytes]", seconds: float, stopped: Callable[[], bool]) -> tuple[bytes, str]:
+    """Return what the publisher said, and why it must be ended before it is done, empty where it is."""
+    end = time.monotonic() + seconds
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return started.communicate(timeout=TICK_S)[0]
-        if stopped() or time.monotonic() > end:
-            return None
+            return started.communicate(timeout=TICK_S)[0], ""
+        if stopped():
+            return b"", "was stopped"
+        if time.monotonic() > end:
+            return b"", f"took longer than {seconds:g} s and was ended"
 
 
 def _end(started: "subprocess.Popen[bytes]") -> None:

@@ -39,7 +39,8 @@ class Model:
 
         answers = answer(rows.reset_index(drop=True), self.predictor)  # a label may stand more than once
         answers.index = rows.index
-        return answers
+        unrefused = answers["refused"].isna()
+        return answers.assign(refused=answers["refused"].astype(object).mask(unrefused, None))  # null in JSON, not NaN
 
 
 def _load_pyfunc(folder: str) -> Model:

@@ -36,6 +36,8 @@ class Server:
     name: str
     command: tuple[str, ...]
     is_healthy: Callable[[], bool]
+    hopeless: str = ""
+    """What its log says where it goes on without ever becoming healthy."""
     stop_s: int = 10
     """Seconds it has to end when it is asked to."""
     group: bool = True
@@ -60,6 +62,7 @@ def listed(root: Path, ports: Mapping[str, int]) -> list[Server]:
             "service",
             _python("lockstep.serve", "live", str(ports["service"])),
             lambda: not (state / released.LIVE).exists() or _answers(ports["service"], "/readyz"),
+            hopeless="Application startup failed",
         ),
         # It ends its flow runs itself, in order, so it alone is asked to.
         Server("flows", _python("flows.deploy"), (state / SERVED).exists, stop_s=30, group=False),

@@ -117,9 +117,14 @@ class Supervisor:
             for event in self.events(LOOK_EVERY_S):
                 title = self.servers[event.name].title
                 raise Unavailable(f"{title} ended while it started ({event.how}): {self.last_words(event.name)}")
+            for server in waiting:
+                if server.hopeless and self._logs[server.name].holds(server.hopeless):
+                    raise Unavailable(f"{server.title} could not start: {self.last_words(server.name)}")
             if time.monotonic() > deadline:
-                title, name = waiting[0].title, waiting[0].name
-                raise Unavailable(f"{title} was not healthy within {within_s:g} s: {self.last_words(name)}")
+                server = waiting[0]
+                raise Unavailable(
+                    f"{server.title} was not healthy within {within_s:g} s: {self.last_words(server.name)}"
+                )
 
     def events(self, within_s: float) -> Iterator[Event]:
         """Yield what ended since the last call; wait for up to ``within_s`` seconds if nothing did.
@@ -154,7 +159,11 @@ class Supervisor:
 
     def last_words(self, name: str) -> str:
         """Return what a server's log says last since the start, and where it lies."""
-        return f"{self._logs[name].last() or 'nothing'} (log: {self._logs[name].path})"
+        return f"{self._logs[name].last() or 'nothing'} (log: {self.log(name)})"
+
+    def log(self, name: str) -> Path:
+        """Return where a server's log lies."""
+        return self._logs[name].path
 
     def stop(self) -> None:
         """Ask it to stop every server in order; kill what takes too long, and whatever is left."""
@@ -179,11 +188,18 @@ class _Log:
 
     def last(self) -> str:
         """Return the last line that names an error, else the last; without secrets, and empty where there is none."""
-        content = self.path.read_bytes() if self.path.exists() else b""
-        since = content[self._began :] if len(content) >= self._began else content  # else another was begun meanwhile
-        lines = [line.strip() for line in since.decode("utf-8", "replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in self._text().splitlines() if line.strip()]
         named = [line for line in lines if ERROR.match(line)]
         return without_secrets((named or lines or [""])[-1])
+
+    def holds(self, words: str) -> bool:
+        """Say whether it holds ``words``."""
+        return words in self._text()
+
+    def _text(self) -> str:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        since = content[self._began :] if len(content) >= self._began else content  # else another was begun meanwhile
+        return since.decode("utf-8", "replace")
 
 
 def config(root: Path, servers: Sequence[Server], mark: str) -> str:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from lockstep import plugins
 from lockstep.errors import FitError, IntegrityError
@@ -133,28 +133,41 @@ def test_the_trials_are_the_same_for_any_number_of_workers_and_threads(family, p
     assert same(run(asked, workers=workers, trials=7, batch=3), alone(judge_of, family, problem))
 
 
-def test_what_families_set_for_the_whole_process_holds_while_any_of_them_is_fitted(judge_of):
+def test_blas_has_one_thread_while_anything_is_fitted(judge_of):
     seen = []
 
     def fit(*args, **more):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = linear.fit(*args, **more)
+        fitted = linear.fit(*args, **more)  # which limits BLAS, and puts back what it found
         seen.append({library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"})
-        warnings.warn("it did not converge", ConvergenceWarning, stacklevel=1)
         return fitted
 
     asked = judge_of("linear")
     linear = asked.family
-    noisy = SimpleNamespace(fit=fit, space=linear.space, defaults=linear.defaults)
+    watched = SimpleNamespace(fit=fit, space=linear.space, defaults=linear.defaults)
     before = threadpool_info()
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        run(Judge(noisy, asked.folds, asked.loss, asked.n_rows, 5, 1), workers=4)
+    with threadpool_limits(2, user_api="blas"):
+        run(Judge(watched, asked.folds, asked.loss, asked.n_rows, 5, 1), workers=4)
     assert len(seen) >= 20
     assert all(found == {1} for found in seen)
-    assert warned == []
     assert threadpool_info() == before
+
+
+def test_warnings_are_those_of_one_worker_though_threads_lose_each_others_filters(judge_of):
+    def fit(*args, **more):
+        warnings.resetwarnings()  # the worst that two threads can do to each other
+        warnings.warn("it did not converge", ConvergenceWarning, stacklevel=1)
+        warnings.warn("it is old", DeprecationWarning, stacklevel=1)
+        warnings.warn("`sklearn.utils.parallel.delayed` should be used with ...", UserWarning, stacklevel=1)
+        warnings.warn("it is odd", UserWarning, stacklevel=1)
+        return asked.family.fit(*args, **more)
+
+    asked = judge_of("linear")
+    noisy = SimpleNamespace(fit=fit, space=asked.family.space, defaults=asked.family.defaults)
+    with warnings.catch_warnings(record=True) as warned:
+        before = warnings.showwarning, list(warnings.filters)
+        run(Judge(noisy, asked.folds, asked.loss, asked.n_rows, 5, 1), workers=4)
+        assert (warnings.showwarning, list(warnings.filters)) == before
+    assert {str(warning.message) for warning in warned} == {"it is odd"}
 
 
 def test_an_error_in_one_worker_ends_the_search_and_the_others_after_their_fold(judge_of):

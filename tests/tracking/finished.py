@@ -180,14 +180,6 @@ def copy(root: Path, to: Path) -> Path:
     return Path(shutil.copytree(root, to, symlinks=True))
 
 
-@contextlib.contextmanager
-def locked(root: Path) -> Any:
-    """Hold the sqlite file against every other process."""
-    with contextlib.closing(sqlite3.connect(root / ".lockstep/mlflow.db", isolation_level=None)) as database:
-        database.execute("BEGIN EXCLUSIVE")
-        yield database
-
-
 def refit(root: Path) -> None:
     """Fit another predictor of the same family, judge it, and package it."""
     rows = small_project.draw(300, seed=4)
@@ -214,3 +206,9 @@ def replace(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     else:
         shutil.copy(source, target)
+
+
+def count(root: Path) -> list[str]:
+    """Return the names of the runs that stand in the file, whatever else is being written."""
+    with contextlib.closing(sqlite3.connect(root / ".lockstep/mlflow.db", timeout=20)) as database:
+        return [name for (name,) in database.execute("SELECT name FROM runs")]

@@ -99,7 +99,7 @@ def test_mlflow_is_asked_too_and_finds_nothing_to_do(published: Path, monkeypatc
 def test_a_publisher_killed_after_any_write_is_completed_by_the_next(plain: Path, shown: Path, tmp_path: Path) -> None:
     expected = finished.everything(finished.client(shown))
     kills = 0
-    for writes in range(1, 1000, 3):
+    for writes in range(1, 1000, 5):
         root = finished.copy(plain, tmp_path / str(writes))
         if not publish_killed_after(root, writes):
             break
@@ -109,7 +109,7 @@ def test_a_publisher_killed_after_any_write_is_completed_by_the_next(plain: Path
 
         assert finished.everything(finished.client(root)) == expected, f"killed after write {writes}"
         assert not (root / ".lockstep/publishing").exists()
-    assert kills > 12
+    assert kills > 7
 
 
 def test_a_publisher_that_is_killed_again_and_again_gets_there(root: Path, shown: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_search_that_went_on_is_another_run(published: Path) -> None:
     tracking.publish(published)
 
     found = [run for run in finished.runs(finished.client(published), "search") if "xgboost" in run.info.run_name]
-    assert [run.data.tags["lockstep.trials"] for run in found] == ["3", "5"]
+    assert sorted(run.data.tags["lockstep.trials"] for run in found) == ["3", "5"]
     assert len({run.data.tags["lockstep.key"] for run in found}) == 1
     assert {run.info.status for run in found} == {"FINISHED"}
 
@@ -232,6 +232,22 @@ def test_what_a_person_deleted_stays_deleted(published: Path) -> None:
     assert list(of.search_model_versions(f"name = '{finished.NAME}'")) == []
 
 
+def test_a_search_that_went_on_comes_although_its_beginning_was_deleted(published: Path) -> None:
+    of = finished.client(published)
+    (first,) = [run for run in finished.runs(of, "search") if run.data.params["family"] == "xgboost"]
+    of.delete_run(first.info.run_id)
+    finished.search(published, "xgboost", [finished.trial(n) for n in range(5)], first.data.tags["lockstep.study"])
+    finished.record(published)
+
+    tracking.publish(published)
+
+    found = [run for run in finished.runs(of, "search") if run.data.params["family"] == "xgboost"]
+    assert sorted((run.info.lifecycle_stage, run.data.tags["lockstep.trials"]) for run in found) == [
+        ("active", "5"),
+        ("deleted", "3"),
+    ]
+
+
 def test_an_experiment_that_was_deleted_is_not_made_again(published: Path) -> None:
     of = finished.client(published)
     of.delete_experiment(of.get_experiment_by_name(finished.NAME).experiment_id)
@@ -255,8 +271,10 @@ def test_a_model_that_answers_otherwise_is_not_shown(root: Path) -> None:
 
 def test_nothing_is_published_before_a_search_is_finished(root: Path) -> None:
     (root / "dvc.lock").unlink()
+    (root / ".lockstep/mlflow.db").unlink()
 
     assert str(tracking.publish(root)) == "nothing to publish yet: no search is finished"
+    assert not (root / ".lockstep/mlflow.db").exists()
 
 
 def test_a_project_that_was_copied_writes_its_own_artifacts(published: Path) -> None:

@@ -16,8 +16,9 @@ import pytest
 
 from lockstep import tracking
 from lockstep.errors import IntegrityError, ProjectError, Unavailable
-from lockstep.tracking import glance, store
-from lockstep.tracking.store import Clock, Store
+from lockstep.tracking import database, glance, store
+from lockstep.tracking.store import Store
+from lockstep.tracking.waiting import Clock, hold
 
 READY = """
 import sys
@@ -106,18 +107,39 @@ def test_a_process_killed_while_it_makes_the_store_leaves_none(empty: Path) -> N
     assert finished.client(empty).search_experiments()
 
 
+def test_a_full_disk_leaves_no_store_and_one_line(empty: Path) -> None:
+    program = """
+import resource, sys
+from pathlib import Path
+import mlflow.store.tracking.sqlalchemy_store
+from lockstep.tracking import store
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    store.ready(Path(sys.argv[1]))
+except store.LockstepError as error:
+    print(error)
+"""
+    out, err = start(empty, program).communicate(timeout=120)
+
+    assert err == ""
+    assert out.startswith(f"MLflow at {finished.uri(empty)} failed: ")
+    assert out.count("\n") == 1
+    assert not (empty / ".lockstep/mlflow.db").exists()
+    assert store.ready(empty).path
+
+
 def test_a_store_that_another_program_made_meanwhile_stays(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = empty / ".lockstep/mlflow.db"
     store.ready(empty)
     theirs = place.read_bytes()
     place.unlink()
-    made = store._hasten
+    made = database._hasten
 
     def and_another(*words: object) -> None:
         place.write_bytes(theirs)
         made(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store, "_hasten", and_another)
+    monkeypatch.setattr(database, "_hasten", and_another)
 
     store.ready(empty)
 
@@ -234,7 +256,7 @@ def test_a_lock_that_is_not_let_go_of_is_given_up_on_with_one_line(root: Path) -
 
 def test_another_publisher_is_waited_for_and_then_given_up_on(root: Path) -> None:
     with (
-        store.hold(root / ".lockstep/publish.lock", Clock(1), ""),
+        hold(root / ".lockstep/publish.lock", Clock(1), ""),
         pytest.raises(Unavailable, match=r"^another publisher is at work, for longer than 0\.3 s; `lockstep pub"),
     ):
         tracking.publish(root, 0.3)

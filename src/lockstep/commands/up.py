@@ -130,11 +130,12 @@ def _follow(state: Path, supervisor: Supervisor, say: Say) -> None:
     live = _live(state)
     while True:
         for event in supervisor.events(LOOK_EVERY_S):
-            title, last = supervisor.servers[event.name].title, supervisor.last_words(event.name)
+            title = supervisor.servers[event.name].title
             if event.kind == "exited":
                 supervisor.end_orphans()
-                say(f"{title} ended ({event.how}) and is started again; it said last: {last}")
+                say(f"{title} ended ({event.how}) and is started again; its log: {supervisor.log(event.name)}")
             if event.kind == "gave up":
+                last = supervisor.last_words(event.name)
                 say(f"{title} is given up: it ended {supervised.RETRIES + 1} times right after its start: {last}")
                 if event.name == NEEDED:
                     raise Unavailable(f"without {title} nothing else has a use; mend what it said and start again.")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from lockstep.params import Tune
 from lockstep.steps.judge import Judge, Judged
 from lockstep.steps.sampler import Sampler
 from lockstep.trial import Trial, numbers_of
+
+FILTERS_LOST = "`sklearn.utils.parallel.delayed` should be used with"
+"""How scikit-learn begins to complain where another thread has just emptied the filters of warnings."""
 
 
 @dataclass(frozen=True)
@@ -196,17 +199,25 @@ def _as_finished(pool: ThreadPoolExecutor, workers: int, jobs: Iterable[Callable
 
 @contextlib.contextmanager
 def _held_for_all() -> Iterator[None]:
-    """Hold for the whole search what families set for a fit: it belongs to the process, not to a thread.
+    """Hold for the whole search what belongs to the process, not to a thread, while fits set it and put it back.
 
-    A fit that ends puts back the threads of BLAS and the filters of warnings as it found them, under another fit that
-    still runs; held here, what it found is what the other needs. BLAS libraries are limited only once they are loaded.
+    A fit that ends would give BLAS its threads back under another that still runs; held here, one thread is what it
+    found. (Libraries are limited only once they are loaded.) Filters of warnings are worse off: two threads that change
+    and restore them may leave none at all, so what they would ignore is ignored where warnings are shown.
     """
     import scipy.linalg  # noqa: F401
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
+    ignored = (ConvergenceWarning, DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, ignored) and not str(message).startswith(FILTERS_LOST):
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
         yield
 
 

@@ -50,9 +50,9 @@ def nothing_to_do(store: Store, wanted: Wanted) -> bool:
 
 def _is_there(database: sqlite3.Connection, project: str, run: Run) -> bool:
     for identity, stage, status, content in database.execute(RUNS, (KEY, CONTENT, project, run.key)):
-        if stage != "active":
+        if content == run.content and stage != "active":
             return True
-        if (status, content) == ("FINISHED", run.content):
+        if content == run.content and status == "FINISHED":
             tags = dict(database.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (identity,)))
             return all(tags.get(n) == v if n in MAY_CHANGE else n in tags for n, v in run.tags.items())
     return False

@@ -13,7 +13,8 @@ from lockstep import bentos, params, plugins, project
 from lockstep.errors import LockstepError, ProjectError, Unavailable
 from lockstep.tracking import glance, made, registry, searches, store, views, winner
 from lockstep.tracking.runs import Runs, is_whole
-from lockstep.tracking.store import Clock, Store
+from lockstep.tracking.store import Store
+from lockstep.tracking.waiting import AGAIN, Clock, hold
 from lockstep.tracking.wanted import Model, Run, Wanted
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ def publish(root: Path, seconds: float = 60.0) -> Report:
         The store cannot be used, or not within ``seconds``.
     """
     clock = Clock(seconds)
-    with store.hold(project.state(root) / LOCK, clock, "another publisher is at work"):
-        wanted = read(root)
-        found = store.ready(root, clock.left)
+    with hold(project.state(root) / LOCK, clock, "another publisher is at work"):
+        wanted, found = read(root), store.find(root)
+        if not wanted.runs and found.path and not found.path.exists():
+            return Report(found)
+        store.ready(root, clock.left)
         if glance.nothing_to_do(found, wanted):
             return Report(found, (), len(wanted.runs))
         store.reach(found, clock)
@@ -147,7 +150,7 @@ def _experiment(client: "MlflowClient", found: Store, wanted: Wanted) -> str:
                 raise
         known = client.get_experiment_by_name(wanted.project)
     if known is None or not known.experiment_id:
-        raise Unavailable(f"{found} must answer as an MLflow server does; it does not. When it does, {store.AGAIN}.")
+        raise Unavailable(f"{found} must answer as an MLflow server does; it does not. When it does, {AGAIN}.")
     if known.lifecycle_stage == "deleted":
         raise ProjectError(
             f"the experiment {wanted.project!r} at {found} was deleted; restore it there, or give the project another "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lockstep import alive
-from lockstep.tracking.store import Clock
+from lockstep.tracking.waiting import Clock
 from lockstep.tracking.wanted import CONTENT, KEY, OWNER, Point, Run, Table
 
 if TYPE_CHECKING:
@@ -131,9 +131,8 @@ class Runs:
 
 def is_whole(run: Run, found: "Found") -> bool:
     """Say whether nothing needs to be done; what a person deleted in MLflow stays deleted."""
-    if found.info.lifecycle_stage != "active":
-        return True
-    return bool(found.info.status == "FINISHED" and found.data.tags.get(CONTENT) == run.content)
+    over = found.info.lifecycle_stage != "active" or found.info.status == "FINISHED"
+    return bool(over and found.data.tags.get(CONTENT, "") == run.content)
 
 
 def write(files: Any, folder: Path) -> Path:
@@ -149,12 +148,13 @@ def _choose(run: Run, found: "Iterable[Found]") -> "Found | None":
     """Return the one to go on with, the oldest first; one that came out otherwise is another run."""
     known = list(found)
     whole = [one for one in known if is_whole(run, one)]
-    begun = [one for one in known if one.info.status != "FINISHED" and _may_become(run, one)]
+    begun = [one for one in known if _may_become(run, one)]
     return next(iter(whole + begun), None)
 
 
 def _may_become(run: Run, found: "Found") -> bool:
-    return found.data.tags.get(CONTENT, "") in ("", run.content)
+    left = found.info.lifecycle_stage == "active" and found.info.status != "FINISHED"
+    return bool(left) and found.data.tags.get(CONTENT, "") in ("", run.content)
 
 
 def _metric(point: Point, start: int, model: str | None = None) -> Any:

@@ -3,6 +3,7 @@
 MLflow keeps a saved view as JSON in a tag of the experiment; a version that does not know one shows its own columns.
 """
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#1
 PAGE = "#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={view}"
 TRIALS, WINNERS = "lockstep-trials", "lockstep-winners"
 CHARTS = "lockstep"
+N_SCORES = 3
 MADE = 1_767_225_600_000
 """MLflow wants to know when a view was made; the beginning of 2026, for all of them."""
 
@@ -49,7 +51,7 @@ def tags(experiment: str, scores: Iterable[str]) -> dict[str, str]:
             selectedColumns=[
                 "params.`family`",
                 "tags.`lockstep.verdict`",
-                *(f"metrics.`{name}`" for name in scores),
+                *(f"metrics.`{name}`" for name in itertools.islice(scores, N_SCORES)),
                 "tags.`lockstep.bento`",
                 "tags.`lockstep.commit`",
             ],
@@ -78,5 +80,6 @@ def _view(name: str, **state: Any) -> str:
 
 def _chart(kind: str, metric: str) -> dict[str, Any]:
     card = {"type": kind, "uuid": f"{CHARTS}-{metric}", "metricSectionId": CHARTS, "metricKey": metric}
-    by_step = {"selectedMetricKeys": [metric], "xAxisKey": "step", "scaleType": "linear", "xAxisScaleType": "linear"}
-    return {**card, **(by_step if kind == "LINE" else {}), **_AS_MADE, "runsCountToCompare": 100}
+    axes = {"xAxisKey": "step", "scaleType": "linear", "xAxisScaleType": "linear"}
+    line = {"selectedMetricKeys": [metric], "lineSmoothness": 0, "useGlobalLineSmoothing": True, **axes}
+    return {**card, **(line if kind == "LINE" else {}), **_AS_MADE, "runsCountToCompare": 100}

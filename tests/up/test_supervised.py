@@ -17,7 +17,7 @@ from lockstep.errors import Unavailable
 from lockstep.servers import Server
 from lockstep.supervised import Event, Supervisor
 
-ACTIVATE = Path(__file__).parents[1] / "src" / "lockstep" / "activate.py"
+ACTIVATE = Path(__file__).parents[2] / "src" / "lockstep" / "activate.py"
 MARK = f"{os.getpid():016x}"
 WITHIN_S = 30.0
 SLEEP = "import time; print('up', flush=True); time.sleep(300)"
@@ -87,9 +87,9 @@ def test_one_that_ends_while_it_starts_is_named_with_its_last_words(start: Start
 
 
 def test_one_that_never_becomes_healthy_is_named(start: Start) -> None:
-    supervisor = start(a="print('still at it', flush=True); " + SLEEP, healthy=False)
+    supervisor = start(a=SLEEP, healthy=False)
 
-    with pytest.raises(Unavailable, match="the a was not healthy within 3 s: still at it"):
+    with pytest.raises(Unavailable, match="the a was not healthy within 3 s: up "):
         supervisor.wait(3)
 
 
@@ -106,8 +106,8 @@ def test_words_of_an_earlier_life_are_not_repeated(start: Start, root: Path) -> 
 def test_one_that_is_killed_is_started_again_and_nothing_of_it_is_left(start: Start) -> None:
     supervisor = start(a=WITH_SHELL)
     assert works(supervisor, "a")
+    until(lambda: {"sh", "sleep"} <= {process.name() for process in marked.living(MARK)})
     before = marked.living(MARK)
-    assert sorted(process.name() for process in before if "python" not in process.name()) == ["sh", "sleep"]
     assert list(supervisor.events(0.1)) == []
     next(process for process in before if "python" in process.name()).kill()
 
@@ -115,7 +115,7 @@ def test_one_that_is_killed_is_started_again_and_nothing_of_it_is_left(start: St
     supervisor.end_orphans()
 
     assert event == Event("exited", "a", 0, "terminated by SIGKILL")
-    assert not any(process.is_running() for process in before)
+    assert not {process.pid for process in before} & {process.pid for process in marked.living(MARK)}
     until(lambda: len(marked.living(MARK)) == 3)
 
 
@@ -160,7 +160,7 @@ def test_a_file_that_supervisord_refuses_is_told_in_its_words(start: Start, monk
 
     supervisor = start(a=SLEEP, healthy=False)
 
-    with pytest.raises(Unavailable, match="supervisord ended, .*logfile_backups"):
+    with pytest.raises(Unavailable, match=r"supervisord ended, .*: Error: .*'many'\. Start it again"):
         supervisor.wait(WITHIN_S)
 
 

@@ -51,7 +51,7 @@ def test_one_that_was_killed_is_not_taken_for_alive_and_its_mark_is_known(root: 
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     owner = alive.of(child.pid).as_json()
     values = {"owner": owner, "mark": "abc", "addresses": {"prefect": "http://127.0.0.1:4200"}, "ready": True}
-    (root / ".lockstep" / "up.json").write_text(json.dumps(values))
+    (root / ".lockstep" / "up.json").write_text(json.dumps(values, indent=2))
 
     living = running.read(root), activate.prefect_server(str(root / ".lockstep"))
     child.communicate(timeout=WITHIN_S)
