@@ -23,7 +23,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 VENV = ROOT / ".venv"
 TABLES = Path(os.environ.get("LOCKSTEP_TABLES", ROOT.parent / "shared" / "data"))
-STORES = ("BENTOML_HOME", "PREFECT_HOME", "MLFLOW_TRACKING_URI")
+STORES = (
+    "BENTOML_HOME",
+    "PREFECT_HOME",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_ARTIFACTS_DESTINATION",
+)
 """Set at the start of this very process for this project; another project must find its own."""
 UNWANTED = (*STORES, "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV", "LOCKSTEP_THREADS", "LOCKSTEP_WORKERS")
 

@@ -13,7 +13,8 @@ from lockstep import activate
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start as a new shell does; what is set is put back."""
-    for name in (*activate.TELEMETRY_OFF, "BENTOML_HOME", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "OMP_WAIT_POLICY"):
+    stores = ("BENTOML_HOME", "PREFECT_HOME", *(name for name in os.environ if name.startswith("MLFLOW_")))
+    for name in (*activate.TELEMETRY_OFF, *stores, "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -43,6 +44,8 @@ def test_stores_telemetry_and_path_are_set(clean: None, tmp_path: Path) -> None:
     assert os.environ["BENTOML_HOME"] == f"{tmp_path}/.lockstep/bento"
     assert os.environ["PREFECT_HOME"] == f"{tmp_path}/.lockstep/prefect"
     assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/.lockstep/mlflow.db"
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == os.environ["MLFLOW_TRACKING_URI"], "of plain `mlflow server`"
+    assert os.environ["MLFLOW_ARTIFACTS_DESTINATION"] == f"{tmp_path}/.lockstep/mlartifacts"
     assert {name: os.environ[name] for name in activate.TELEMETRY_OFF} == activate.TELEMETRY_OFF
     assert sys.path[0] == f"{tmp_path}/src"
     assert os.environ["PATH"].split(":")[0] == f"{sys.prefix}/bin"
