@@ -13,6 +13,8 @@ from lockstep import alive, journal
 from lockstep.report import cards
 
 REFRESH_S = 10.0
+REST_S = 60.0
+_rest_until = 0.0
 
 
 def reports(root: Path, outs: tuple[str, ...]) -> None:
@@ -44,9 +46,12 @@ def _searches(root: Path) -> list[cards.Progress]:
 
 
 def _show(texts: dict[str, str]) -> None:
-    for key, text in texts.items():
+    """Show texts; where the server did not answer a moment ago it is not asked again, for each time costs seconds."""
+    global _rest_until
+    for key, text in texts.items() if time.monotonic() > _rest_until else ():
         try:
             create_markdown_artifact(text, key=key)
         except (httpx.HTTPError, PrefectException) as error:
             get_run_logger().warning("artifact %s could not be shown: %s", key, type(error).__name__)
+            _rest_until = time.monotonic() + REST_S
             return

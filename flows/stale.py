@@ -6,7 +6,6 @@ run that lives, or of which nothing is known, is never touched.
 
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -21,19 +20,16 @@ FOLDER = "runs"
 MESSAGE = "its process was killed; what it finished is kept, and the next run goes on from there"
 
 
-@contextlib.contextmanager
-def noted(root: Path, run: UUID) -> Iterator[None]:
-    """Note that this process carries out a run, until it is over."""
-    note = project.state(root) / FOLDER / f"{run}.json"
-    digest.write_atomic(note, digest.dump_json(alive.me().as_json()))
-    try:
-        yield
-    finally:
-        note.unlink(missing_ok=True)
+def note_run(root: Path, run: UUID) -> None:
+    """Note that this process carries out a run; :func:`close` removes it, once the server knows that the run is over.
+
+    The process itself cannot: its last word to the server comes after the flow's own code, and may not arrive.
+    """
+    digest.write_atomic(project.state(root) / FOLDER / f"{run}.json", digest.dump_json(alive.me().as_json()))
 
 
 def close(root: Path) -> list[str]:
-    """Set the runs of dead processes to Crashed, their tasks too; return their names."""
+    """Set the runs of dead processes to Crashed unless they were over, their tasks too; return their names."""
     dead = [note for note in sorted((project.state(root) / FOLDER).glob("*.json")) if _is_dead(note)]
     if not dead:
         return []
@@ -53,10 +49,10 @@ def _close(client: SyncPrefectClient, note: Path) -> str:
     run, closed = UUID(note.stem), ""
     with contextlib.suppress(ObjectNotFound):
         found = client.read_flow_run(run)
-        for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))):
-            if task.state is None or not task.state.is_final():
-                client.set_task_run_state(task.id, Crashed(message=MESSAGE), force=True)
         if found.state is None or not found.state.is_final():
+            for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))):
+                if task.state is None or not task.state.is_final():
+                    client.set_task_run_state(task.id, Crashed(message=MESSAGE), force=True)
             client.set_flow_run_state(run, Crashed(message=MESSAGE), force=True)
             closed = found.name
     note.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import shown, stale
-from lockstep.errors import LockstepError
+from lockstep.errors import LockstepError, explain
 from lockstep.line import Line, Result, say
 from lockstep.processes import Watch
 
@@ -49,11 +49,14 @@ def train() -> State[Any]:
     for name in stale.close(ROOT):
         get_run_logger().warning("run %s was left behind by a process that was killed; it is closed", name)
     try:
+        stale.note_run(ROOT, UUID(flow_run.get_id()))
         line = Line(ROOT)
     except LockstepError as error:
         return Failed(message=str(error))
+    except OSError as error:
+        return Failed(message=f"lockstep flow: {explain(error)}")
     asked: dict[str, Any] = {}
-    with stale.noted(ROOT, UUID(flow_run.get_id())), line:
+    with line:
         for name in line.stages:
             before = [asked[one] for one in line.producers[name]]
             asked[name] = _as_task(line, name).submit(line, name, return_state=False, wait_for=before)
@@ -82,7 +85,9 @@ def main() -> int:
     """Run the flow once; what came of it is the last line, and the exit status."""
     try:
         state = train(return_state=True)
-    except (httpx.HTTPError, PrefectException) as error:
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not isinstance(error.__cause__, httpx.HTTPError):
+            raise
         print(f"lockstep flow: the Prefect server does not answer ({type(error).__name__}: {error})", file=sys.stderr)
         return 1
     print(state.message, file=sys.stdout if state.is_completed() else sys.stderr)

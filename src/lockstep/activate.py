@@ -65,7 +65,10 @@ def activate(root: str) -> None:
         "BENTOML_HOME": os.path.join(state, "bento"),
         "PREFECT_HOME": os.path.join(state, "prefect"),
         "MLFLOW_TRACKING_URI": "sqlite:///" + os.path.join(state, "mlflow.db"),
+        "MLFLOW_BACKEND_STORE_URI": "sqlite:///" + os.path.join(state, "mlflow.db"),  # plain `mlflow server` reads this
+        "MLFLOW_ARTIFACTS_DESTINATION": os.path.join(state, "mlartifacts"),
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # else pickle
+        "PREFECT_CLIENT_MAX_RETRIES": "2",  # else a run whose server is gone hangs for minutes after its last stage
         **prefect_server(state),
     }
     # Threads that wait for each other asleep: on a machine shared with others, spinning costs several times the work.

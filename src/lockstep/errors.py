@@ -135,7 +135,7 @@ def explain(error: OSError) -> str:
     >>> explain(OSError(28, "written nothing", "data/raw.parquet"))
     'No space left on device: data/raw.parquet. Make room (`dvc gc -w` drops old outs), and run again.'
     """
-    number, where = error.errno, error.filename
+    number, where = error.errno, error.filename2 or error.filename  # of a copy, the file that is written
     if isinstance(error, shutil.Error):  # many in one: the first of them, which is text
         _, where, said = error.args[0][0]
         number = int(found[1]) if (found := re.match(r"\[Errno (\d+)\]", said)) else None

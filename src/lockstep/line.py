@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from lockstep import graph, params, plugins, project
-from lockstep.errors import LockstepError, ProjectError, StageFailed
+from lockstep.errors import LockstepError, ProjectError, StageFailed, explain, may_pass
 from lockstep.graph import Stage
 from lockstep.processes import Limits, Watch, run
 from lockstep.recorder import Recorder
@@ -62,6 +62,10 @@ class Line:
             stage = self.stages[name]
             result = Result.UNCHANGED if not graph.reasons(self.root, stage) else self._make(stage, watch)
             self._settle(name, result)
+        except OSError as error:
+            if not explain(error):
+                raise
+            raise StageFailed(explain(error), passing=may_pass(error)) from error
         finally:
             with self._turn:
                 self._busy -= 1

@@ -4,14 +4,15 @@ import contextlib
 import ctypes
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 
 import psutil
 
 NAME = "LOCKSTEP_UP"
 """The variable that holds the mark. Every Python that finds it asks the kernel to be killed with its parent."""
 GONE_WITHIN_S = 10.0
-ROUNDS = 10
+LOOK_EVERY_S = 0.05
 PR_SET_PDEATHSIG = 1
 
 
@@ -27,20 +28,18 @@ def living(mark: str) -> list[psutil.Process]:
 
 def sweep(mark: str) -> None:
     """Kill every process that carries ``mark``, whoever its parent is by now."""
-    for _ in range(ROUNDS):  # one may start another while it ends, so look again until none is left
-        if not (left := living(mark)):
-            return
-        _kill(left)
+    _kill_all(lambda: living(mark))
 
 
 def end_orphans(mark: str, parent: int) -> None:
     """Kill those whose parent is gone, and what descends from them; ``parent`` is the only one without the mark."""
-    for _ in range(ROUNDS):  # whose parent is killed is an orphan of the next round
+
+    def orphans() -> list[psutil.Process]:
         found = living(mark)
         parents = {parent, *(process.pid for process in found)}
-        if not (orphans := [process for process in found if _parent(process) not in parents]):
-            return
-        _kill(orphans)
+        return [process for process in found if _parent(process) not in parents]
+
+    _kill_all(orphans)
 
 
 def end_with_parent() -> None:
@@ -49,11 +48,14 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _kill(processes: Sequence[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
+def _kill_all(find: Callable[[], list[psutil.Process]]) -> None:
+    """Kill until none is found: one may start another while it ends, or leave another without a parent."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while (left := find()) and time.monotonic() < deadline:
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(LOOK_EVERY_S)
 
 
 def _parent(process: psutil.Process) -> int:

@@ -13,7 +13,7 @@ from typing import IO
 
 import psutil
 
-from lockstep.errors import PASSING, StageFailed
+from lockstep.errors import PASSING, StageFailed, explain
 
 TICK_S = 0.05
 WEIGH_S = 0.5
@@ -72,7 +72,7 @@ def run(command: str, root: Path, log: Path, limits: Limits, watch: Watch, **env
             end(started)
             lines.read(whole=True)
     if cause or started.returncode:
-        raise _failure(started.returncode, cause, lines)
+        raise _failure(started.returncode, cause, lines, log)
     return time.monotonic() - began
 
 
@@ -142,7 +142,7 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _failure(status: int, cause: str, lines: "_Lines") -> StageFailed:
+def _failure(status: int, cause: str, lines: "_Lines", log: Path) -> StageFailed:
     killer = -status if status < 0 else status - SHELL_SIGNAL
     killed = killer > 0 and killer in set(signal.Signals) and killer != signal.SIGINT
     # The shell says how its command ended, as "Killed"; what the command itself said comes before.
@@ -150,7 +150,20 @@ def _failure(status: int, cause: str, lines: "_Lines") -> StageFailed:
     if cause or killed:
         said = cause or f"was killed by {signal.Signals(killer).name}"
         return StageFailed(f"{said}{f'; it said last: {last}' if last else ''}", passing=not cause)
-    return StageFailed(last or f"ended with status {status} and said nothing", passing=status == PASSING)
+    return StageFailed(
+        last or _unwritten(log) or f"ended with status {status} and said nothing", passing=status == PASSING
+    )
+
+
+def _unwritten(log: Path) -> str:
+    """Say why a command may have said nothing: a full disk takes no log either."""
+    try:
+        with log.open("ab") as file:
+            file.write(b"\n")
+    except OSError as error:
+        error.filename = error.filename or str(log)
+        return explain(error)
+    return ""
 
 
 class _Lines:

@@ -8,6 +8,8 @@ import contextlib
 import json
 import logging
 import os
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +19,14 @@ from typing import Any, TypeVar
 import psutil
 
 from lockstep import alive, digest, objects
+from lockstep.activate import LOW_DISK_BYTES
 from lockstep.errors import StageFailed
 from lockstep.graph import Stage
 
 T = TypeVar("T")
 WAIT_S = 0.2
 MARK = "lockstep flow"
+ANSI = r"\x1b\[[0-9;]*m"
 
 
 class Recorder:
@@ -69,6 +73,9 @@ class Recorder:
 
         def check() -> list[str]:
             with self._locked() as repo:
+                forget_the_dead(Path(repo.tmp_dir) / "rwlock")
+                for folder in sorted(Path(repo.stage_cache.cache_dir).glob("*/*")):
+                    drop_torn_runs(folder)
                 return self._lacking(repo, outs, say)
 
         return self._call(check)
@@ -80,7 +87,15 @@ class Recorder:
         self._thread.shutdown()
 
     def _call(self, work: Callable[[], T]) -> T:
-        return self._thread.submit(work).result()
+        """Do ``work`` in DVC's thread; what DVC refuses there fails the stage."""
+        from dvc.exceptions import DvcException
+
+        try:
+            return self._thread.submit(work).result()
+        except DvcException as error:
+            free = shutil.disk_usage(self._root).free  # DVC calls a full disk "no possible cache link types"
+            low = f" The disk has {free >> 10} KiB left: make room." if free < LOW_DISK_BYTES else ""
+            raise StageFailed(f"DVC says: {' '.join(re.sub(ANSI, '', str(error)).split())}{low}") from error
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[Any]:
@@ -90,6 +105,7 @@ class Recorder:
 
         if self._repo is None:
             logging.getLogger("dvc").setLevel(logging.WARNING)
+            logging.getLogger("dvc_data").setLevel(logging.CRITICAL)  # what it tells with a traceback is raised too
             os.chdir(self._root)  # DVC looks for dvc.yaml from here
             self._repo = Repo(str(self._root))
         with contextlib.ExitStack() as stack:
@@ -110,9 +126,7 @@ class Recorder:
         from dvc.repo.reproduce import get_active_graph, plan_repro
 
         with self._locked() as repo:
-            steps = plan_repro(
-                get_active_graph(repo.index.graph), list(repo.stage.collect("dvc.yaml"))
-            )
+            steps = plan_repro(get_active_graph(repo.index.graph), list(repo.stage.collect("dvc.yaml")))
             return [step.addressing for step in steps]
 
     def _claim(self, stage: Stage, say: Callable[[str], None]) -> None:
@@ -142,7 +156,8 @@ class Recorder:
 
     def _release(self, stage: Stage) -> None:
         with self._locked():
-            self._claims.pop(stage.name).__exit__(None, None, None)
+            if stage.name in self._claims:  # it is not where a full disk took no new lock
+                self._claims.pop(stage.name).__exit__(None, None, None)
 
     @contextlib.contextmanager
     def _as_dvc(self, stage: Stage) -> Iterator[tuple[Any, Any]]:
@@ -166,6 +181,7 @@ class Recorder:
 
     def _made_before(self, repo: Any, found: Any) -> Any:
         """Return the entry of ``dvc.lock``, else of the run cache, that was made of what lies here now; or None."""
+        from dvc.stage.cache import _get_stage_hash
         from dvc.stage.serialize import to_single_stage_lockfile
 
         recorded = to_single_stage_lockfile(found)
@@ -173,6 +189,8 @@ class Recorder:
         known = not found.cmd_changed and all(out.hash_info for out in found.outs)
         if known and to_single_stage_lockfile(found) == recorded:
             return recorded
+        if key := _get_stage_hash(found):
+            drop_torn_runs(Path(repo.stage_cache._get_cache_dir(key)))
         return repo.stage_cache._load(found)
 
     def _lacking(self, repo: Any, outs: Mapping[str, str], say: Callable[[str], None]) -> list[str]:
@@ -214,6 +232,26 @@ class Recorder:
             self._kept.pop(name).dump(update_pipeline=False)
 
 
+def drop_torn_runs(folder: Path) -> None:
+    """Remove what a kill or a full disk left in a folder of DVC's run cache: entries whose name is not their digest.
+
+    DVC takes such an entry for a run with fewer outs, and fails at a folder that was left empty.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.utils.serialize import load_yaml
+
+    for path in sorted(folder.glob("*")):
+        try:
+            whole = _get_cache_hash(load_yaml(path)) == path.name
+        except (DvcException, TypeError):
+            whole = False
+        if not whole:
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def forget_the_dead(path: Path) -> None:
     """Take out of DVC's file of path locks those whose process ended, also where its number is another's now.
 
@@ -242,4 +280,3 @@ def _has_ended(info: dict[str, Any]) -> bool:
         return command not in " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
         return True
-

@@ -116,11 +116,11 @@ def test_a_second_one_is_refused_with_the_first_ones_addresses(up: Up) -> None:
 
 
 def test_another_project_is_told_who_has_the_port(up: Up, root: Path) -> None:
-    port = up.ports["prefect"]
-    asked = project.lockstep(root, "up", f"--prefect-port={port}")
+    asked = project.lockstep(root, "up", *(f"--{name}-port={port}" for name, port in up.ports.items()))
 
-    said = project.refused(asked, f"port {port} of the Prefect server is taken by process ", "python -m prefect")
-    assert said.endswith(f"`lockstep up --prefect-port {port + 1}`.")
+    said = project.refused(asked, f"port {up.ports['prefect']} of the Prefect server is taken by process ")
+    assert "python -m prefect; port " in said
+    assert f"Free ones: `lockstep up --prefect-port {up.ports['prefect'] + 1} --mlflow-port " in said
     assert not (root / ".lockstep" / "up.json").exists()
 
 
