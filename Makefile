@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test lint types check bench bench-line lock clean
+.PHONY: help env run test test-faults test-faults-long lint types check bench bench-line lock clean
 
 help:            ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(VENV)/ready   ## make .venv from requirements.lock
 
@@ -30,7 +30,13 @@ run: env         ## run the whole line, then say what came out
 
 test: env        ## lint, types, and every test
 	@$(MAKE) --no-print-directory lint types
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/faults --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+test-faults: env ## what kills, full disks, damaged bytes and servers that are gone leave behind; at most 20 minutes
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist load --no-cov tests/faults
+
+test-faults-long: env   ## fifty random kills, twenty of a search, and whatever else takes long
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist load --no-cov -m long tests/faults tests/pipeline
 
 lint: env        ## ruff
 	@$(BIN)/ruff check .
@@ -39,7 +45,7 @@ types: env       ## mypy, strict
 	@$(BIN)/mypy
 
 bench: env       ## measure the figures of docs/benchmarks.md anew; the better part of an hour
-	@for subject in line flow tables door large; do \
+	@for subject in line flow tables door large search; do \
 	  env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/$$subject.py --write || exit 1; done
 
 bench-line: env  ## the line by dvc repro, by the flow and by one plain script, side by side

@@ -90,6 +90,9 @@ def main() -> int:
             raise
         print(f"lockstep flow: the Prefect server does not answer ({type(error).__name__}: {error})", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("lockstep flow: interrupted; what finished is kept, and the next run goes on from there", file=sys.stderr)
+        return 130
     print(state.message, file=sys.stdout if state.is_completed() else sys.stderr)
     return 0 if state.is_completed() else 1
 

@@ -18,7 +18,7 @@ SRC = ROOT / "src"
 LAYERS = [
     {"errors", "activate", "alive"},
     {"params", "project"},
-    {"digest", "plugins", "contract", "encoder", "features", "metrics", "held", "trial"},
+    {"digest", "plugins", "contract", "encoder", "features", "metrics", "held", "trial", "scratch"},
     {"families", "problems", "sources", "steps", "report"},
     {"predictor"},
     {

@@ -18,7 +18,7 @@ def main() -> int:
         return _fail(f"stages need Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. {ACTIVATE}")
     try:
         from lockstep import project
-        from lockstep.errors import PASSING, LockstepError, Unavailable, explain, may_pass
+        from lockstep.errors import PASSING, LockstepError, StageFailed, Unavailable, explain, may_pass
 
         project.locked(ROOT)
     except ModuleNotFoundError as error:
@@ -29,6 +29,8 @@ def main() -> int:
         runner.run_stage(ROOT, sys.argv[1:])
     except Unavailable as error:
         return _fail(str(error), PASSING)
+    except StageFailed as error:
+        return _fail(str(error), PASSING if error.passing else 1)
     except LockstepError as error:
         return _fail(str(error))
     except OSError as error:

@@ -80,7 +80,7 @@ def put(root: Path, folder: Path, pointer: Pointer, code: str) -> None:
 
 def _build(bentoml: ModuleType, root: Path, pointer: Pointer) -> None:
     name, version = pointer.bento.split(":")
-    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=project.state(root)))
+    staging = Path(tempfile.mkdtemp(prefix="staging-"))
     try:
         _stage(root, staging, pointer)
         bentoml.bentos.build_bentofile(str(staging / FILE), name=name, version=version, build_ctx=str(staging))

@@ -1,9 +1,9 @@
 """Name bytes by their digest, write them whole, and verify them before they are parsed."""
 
+import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,25 +49,40 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` as a whole: temporary file, fsync, rename, fsync of the folder."""
+    """Replace ``path`` as a whole: a new file beside it, fsync, rename, fsync of the folder.
+
+    The new file always has the same name and is locked while it is written: what a killed process left of one is
+    written over by the next.
+    """
     content = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    new = path.with_name(f".{path.name}.new")
+    while not _replace(path, new, content):
+        pass
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _replace(path: Path, new: Path, content: bytes) -> bool:
+    """Write ``new`` and rename it; false where another process has just renamed the file that this one waited for."""
+    with new.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not (new.exists() and os.path.samestat(os.fstat(file.fileno()), new.stat())):
+            return False
+        try:
+            file.truncate(0)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            new.chmod(0o644)
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+    return True
 
 
 def seal(folder: Path) -> str:

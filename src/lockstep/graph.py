@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import Any
 
 import yaml
 
-from lockstep.errors import IntegrityError, ParamsError, ProjectError, UnknownName, expected_one_of
+from lockstep.errors import IntegrityError, ParamsError, ProjectError, StageFailed, UnknownName, expected_one_of
 
 CHUNK = 1 << 20
+LOCK = "dvc.lock"
+WRITTEN_WITHIN_S = 2.0
+POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,24 @@ def reasons(root: Path, stage: Stage) -> tuple[str, ...]:
 
 
 def recorded(root: Path) -> dict[str, Any]:
-    """Return the entries of ``dvc.lock`` by stage."""
-    path = root / "dvc.lock"
-    return dict(_read_yaml(path).get("stages") or {}) if path.exists() else {}
+    """Return the entries of ``dvc.lock`` by stage; while another process writes it, wait.
+
+    Raises
+    ------
+    IntegrityError
+        It was cut off, as by a kill while DVC wrote it.
+    ProjectError
+        It holds the marks of a merge.
+    """
+    end = time.monotonic() + WRITTEN_WITHIN_S
+    while (entries := _entries(root / LOCK)) is None:
+        if time.monotonic() > end:
+            raise IntegrityError(
+                f"{LOCK} is cut off, as by a kill while DVC wrote it. Remove it and run `dvc repro`: what was made "
+                "before is taken from DVC's cache."
+            )
+        time.sleep(POLL_S)
+    return entries
 
 
 def producers(stages: list[Stage]) -> dict[str, list[str]]:
@@ -111,6 +130,19 @@ def inputs(root: Path, stage: Stage) -> dict[str, Any]:
     values = _read_yaml(root / "params.yaml")
     files = {path: digest(root / path) if (root / path).exists() else None for path in stage.deps}
     return {**files, **{f"params.yaml: {key}": _value(values, key) for key in stage.params}}
+
+
+def check_unchanged(root: Path, stage: Stage, read: Mapping[str, Any]) -> None:
+    """Stop if what a stage reads is no longer what it was, by :func:`inputs`, when the stage began.
+
+    Raises
+    ------
+    StageFailed
+        With what changed; trying again can help.
+    """
+    changed = sorted(key for key, value in inputs(root, stage).items() if read.get(key) != value)
+    if changed:
+        raise StageFailed(f"{changed[0]} was changed while it ran; what it made is not recorded", passing=True)
 
 
 def check_inputs(root: Path, name: str) -> None:
@@ -139,6 +171,33 @@ def digest(path: Path) -> str:
         entries.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
         return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
     return md5(path)
+
+
+def _entries(path: Path) -> dict[str, Any] | None:
+    """Return what the lock holds, or None where it was cut off: no end of its last line, or of its last entry."""
+    try:
+        text = path.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return {}
+    if "\n<<<<<<< " in f"\n{text}":
+        raise ProjectError(f"{LOCK} holds the marks of a merge; take one side, and run `dvc repro`.")
+    try:
+        entries = _parse_yaml(path, text).get("stages", {})
+    except ParamsError:
+        return None
+    whole = text.endswith("\n") and isinstance(entries, dict) and all(map(_is_whole, [*entries.values()][-1:]))
+    return entries if whole else None
+
+
+def _is_whole(entry: Any) -> bool:
+    if not isinstance(entry, dict) or None in entry.values() or None in entry.get("params", {}).values():
+        return False
+    items = [*entry.get("deps", []), *entry.get("outs", [])]
+    return all(isinstance(item, dict) and ("hash" not in item or _has_digest(item)) for item in items)
+
+
+def _has_digest(item: Mapping[str, Any]) -> bool:
+    return "size" in item and ("nfiles" in item or not str(item.get(item["hash"], ".dir")).endswith(".dir"))
 
 
 def _reasons(root: Path, stage: Stage, entry: Mapping[str, Any] | None, values: Mapping[str, Any]) -> Iterator[str]:
@@ -251,12 +310,19 @@ def _md5(path: Path, *_: int) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        values = yaml.load(path.read_text("utf-8"), Loader=loader)
+        return _parse_yaml(path, path.read_text("utf-8"))
     except FileNotFoundError:
         raise ProjectError(f"{path.name} is missing from {path.parent}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path.name} must be YAML; {error}.") from error
+
+
+def _parse_yaml(path: Path, text: str) -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        values = yaml.load(text, Loader=loader)
+    except yaml.YAMLError as error:
         raise ParamsError(f"{path.name} must be YAML; {' '.join(str(error).split())[:200]}.") from error
     if not isinstance(values, dict):
         raise ParamsError(f"{path.name} must hold keys and values; found {type(values).__name__}.")

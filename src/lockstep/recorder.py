@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,9 @@ from typing import Any, TypeVar
 
 import psutil
 
-from lockstep import alive, digest, objects
+from lockstep import alive, digest, graph, objects
 from lockstep.activate import LOW_DISK_BYTES
-from lockstep.errors import StageFailed
+from lockstep.errors import IntegrityError, StageFailed
 from lockstep.graph import Stage
 
 T = TypeVar("T")
@@ -38,6 +39,13 @@ class Recorder:
         self._repo: Any = None
         self._claims: dict[str, Any] = {}
         self._kept: dict[str, Any] = {}
+
+    def mend_lock(self) -> None:
+        """Remove a ``dvc.lock`` that a kill cut off: what it recorded is taken from DVC's cache again."""
+        try:
+            graph.recorded(self._root)
+        except IntegrityError:
+            self._call(self._drop_lock)
 
     def order(self) -> list[str]:
         """Return the stages in the order in which ``dvc repro`` would run them."""
@@ -60,9 +68,12 @@ class Recorder:
         """
         return self._call(lambda: self._restore(stage, say))
 
-    def keep(self, stage: Stage) -> None:
-        """Take a finished stage's outs into the cache and its run cache, so that nothing can cost its work."""
-        self._call(lambda: self._keep(stage))
+    def keep(self, stage: Stage, read: Mapping[str, Any]) -> None:
+        """Take a finished stage's outs into the cache and its run cache, so that nothing can cost its work.
+
+        ``read`` is what it read, as :func:`graph.inputs` gives it; where that has changed since, nothing is kept.
+        """
+        self._call(lambda: self._keep(stage, read))
 
     def record(self, name: str) -> None:
         """Write the entry of a kept stage to ``dvc.lock``."""
@@ -122,6 +133,14 @@ class Recorder:
             raise StageFailed(f"was stopped while it waited for {what}")
         time.sleep(WAIT_S)
 
+    def _drop_lock(self) -> None:
+        with self._locked():
+            with contextlib.suppress(IntegrityError):  # another run mended it meanwhile
+                graph.recorded(self._root)
+                return
+            (self._root / graph.LOCK).unlink()
+            print(f"lockstep: {graph.LOCK} was cut off by a kill; it is written anew from DVC's cache", file=sys.stderr)
+
     def _order(self) -> list[str]:
         from dvc.repo.reproduce import get_active_graph, plan_repro
 
@@ -170,13 +189,14 @@ class Recorder:
                 self._lock_paths(repo, stage)
 
     def _restore(self, stage: Stage, say: Callable[[str], None]) -> bool:
+        read = graph.inputs(self._root, stage)
         with self._as_dvc(stage) as (repo, found):
             before = self._made_before(repo, found)
             found.remove_outs(ignore_remove=False, force=False)
             if not before or self._lacking(repo, {out["path"]: out["md5"] for out in before["outs"]}, say):
                 return False
             repo.stage_cache._create_stage(before).checkout()
-            self._take(found)
+            self._take(found, stage, read)
             return True
 
     def _made_before(self, repo: Any, found: Any) -> Any:
@@ -218,18 +238,28 @@ class Recorder:
         except DvcException as error:
             say(f"the remote did not give them: {' '.join(str(error).split())}")
 
-    def _keep(self, stage: Stage) -> None:
+    def _keep(self, stage: Stage, read: Mapping[str, Any]) -> None:
         with self._as_dvc(stage) as (_, found):
-            self._take(found)
+            self._take(found, stage, read)
 
-    def _take(self, found: Any) -> None:
-        found.save()
+    def _take(self, found: Any, stage: Stage, read: Mapping[str, Any]) -> None:
+        found.save(run_cache=False)  # DVC reads what lies here now; another may have come since the stage read it
+        graph.check_unchanged(self._root, stage, read)
+        found.repo.stage_cache.save(found)
         found.commit()
         self._kept[found.addressing] = found
 
     def _record(self, name: str) -> None:
+        """Write an entry as DVC does, but the file as a whole: a reader or a kill never meets a part of it."""
+        from dvc.stage.serialize import to_lockfile
+        from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
         with self._locked():
-            self._kept.pop(name).dump(update_pipeline=False)
+            path = self._root / graph.LOCK
+            entries = parse_yaml_for_update(path.read_text("utf-8") if path.exists() else "", path)
+            entries.setdefault("schema", "2.0")
+            entries.setdefault("stages", {}).update(to_lockfile(self._kept.pop(name)))
+            digest.write_atomic(path, dumps_yaml(entries))
 
 
 def drop_torn_runs(folder: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lockstep import bentos, digest, predictor, project, replay
+from lockstep import bentos, digest, predictor, project, replay, scratch
 from lockstep import contract as contracts
 from lockstep.errors import IntegrityError, Rejected, ReleaseError
 from lockstep.params import Params
@@ -76,8 +76,9 @@ def package(root: Path, params: Params) -> Release:
         The files do not belong together, or the built service answers otherwise.
     """
     _check_verdict(root)
-    release = build(root)
-    _prove(release, replay.read_sample(root, params.package.replay_rows))
+    with scratch.folder(project.state(root)):
+        release = build(root)
+        _prove(release, replay.read_sample(root, params.package.replay_rows))
     write_json({"bento": release.tag, "release": release.digest, **asdict(release.identity)}, root / RECORD)
     if live(root) is None:
         promote(root, release)
@@ -196,8 +197,9 @@ def rebuild(root: Path) -> Release:
             f"{RECORD} was packaged with {reason} than lies here now; run `make run` to package what is "
             "here, or check out the commit whose dvc.lock holds it."
         )
-    release = build(root)
-    _prove(release, replay.read_sample(root, load_params(root).package.replay_rows))
+    with scratch.folder(project.state(root)):
+        release = build(root)
+        _prove(release, replay.read_sample(root, load_params(root).package.replay_rows))
     if live(root) is None:
         promote(root, release)
     return release
@@ -258,9 +260,9 @@ def _is_intact(folder: Path, identity: Identity) -> bool:
 
 
 def _write(root: Path, folder: Path, identity: Identity) -> None:
-    """Write a release beside its place, seal it, make it read-only, and rename it into place."""
+    """Write a release on the same disk, seal it, make it read-only, and rename it into place."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix="writing-"))
     try:
         shutil.copytree(root / "models" / "predictor", temporary / released.PREDICTOR)
         found = predictor.load(temporary / released.PREDICTOR, identity.predictor)

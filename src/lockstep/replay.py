@@ -86,7 +86,8 @@ def request_rows(rows: pd.DataFrame, contract: Contract) -> list[dict[str, Any]]
 def serving(tag: str, *, ready_within_s: float = READY_WITHIN_S) -> Iterator[int]:
     """Run ``bentoml serve tag`` on a free port of the loopback; yield the port, and end every process of it after.
 
-    The child starts in an empty folder and without PYTHONPATH, so that it finds nothing but the bento.
+    The child starts in an empty folder and without PYTHONPATH, so that it finds nothing but the bento. Its temporary
+    files lie where the child's log does, and go with it.
 
     Raises
     ------
@@ -97,6 +98,7 @@ def serving(tag: str, *, ready_within_s: float = READY_WITHIN_S) -> Iterator[int
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment[MARK] = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="lockstep-replay-") as folder, (Path(folder) / "log").open("w+") as log:
+        environment["TMPDIR"] = folder
         empty = Path(folder) / "empty"
         empty.mkdir()
         child = subprocess.Popen(

@@ -29,11 +29,12 @@ def run_stage(root: Path, words: list[str]) -> None:
         raise UnknownName(f"no stage {name!r}; {expected_one_of(name, STAGES)}")
     die_with_parent()
     project.check_environment(root)
+    asked_as = os.environ.get("DVC_STAGE")  # as DVC and the flow name it; absent where a person runs a stage alone
+    read = graph.inputs(root, graph.stage(root, asked_as)) if asked_as else {}
     settings = params.load(root)
     plugins.check(settings)
     os.chdir(root)
     stage = importlib.import_module(f"lockstep.stages.{name}")
-    asked_as = os.environ.get("DVC_STAGE")  # as DVC and the flow name it; absent where a person runs a stage alone
     if asked_as is None:
         stage.run(root, settings, *arguments)
         return
@@ -41,6 +42,7 @@ def run_stage(root: Path, words: list[str]) -> None:
     # Loaded by its name, as the stage is: it cannot change what is made, so no stage depends on it.
     with importlib.import_module("lockstep.accounts").of(root, asked_as):
         stage.run(root, settings, *arguments)
+        graph.check_unchanged(root, graph.stage(root, asked_as), read)
 
 
 def die_with_parent() -> None:
