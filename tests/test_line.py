@@ -234,6 +234,12 @@ def test_the_same_stage_of_two_runs_is_made_once(root: Path) -> None:
     assert runs(root) == ["first"]
 
 
+def test_a_stage_that_reads_nothing_is_made(root: Path) -> None:
+    write(root, {"first": {"cmd": "echo 1 > a", "deps": []}})
+
+    assert run(root)["first"] is Result.MADE
+
+
 def test_a_wrong_number_of_stages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCKSTEP_STAGES", "many")
 

@@ -201,7 +201,7 @@ class Recorder:
 
     def _made_before(self, repo: Any, found: Any) -> Any:
         """Return the entry of ``dvc.lock``, else of the run cache, that was made of what lies here now; or None."""
-        from dvc.stage.cache import _get_stage_hash
+        from dvc.stage.cache import _can_hash, _get_stage_hash
         from dvc.stage.serialize import to_single_stage_lockfile
 
         recorded = to_single_stage_lockfile(found)
@@ -209,8 +209,9 @@ class Recorder:
         known = not found.cmd_changed and all(out.hash_info for out in found.outs)
         if known and to_single_stage_lockfile(found) == recorded:
             return recorded
-        if key := _get_stage_hash(found):
-            drop_torn_runs(Path(repo.stage_cache._get_cache_dir(key)))
+        if not _can_hash(found):  # reads nothing, so nothing tells one run from another
+            return None
+        drop_torn_runs(Path(repo.stage_cache._get_cache_dir(_get_stage_hash(found))))
         return repo.stage_cache._load(found)
 
     def _lacking(self, repo: Any, outs: Mapping[str, str], say: Callable[[str], None]) -> list[str]:

@@ -107,7 +107,7 @@ def test_with_a_tracking_server_elsewhere_none_is_started(root: Path, monkeypatc
 
     assert sorted(chosen) == ["prefect", "service"]
     assert [server.name for server in servers.listed(root, chosen)] == ["prefect", "service", "flows"]
-    assert "MLFLOW_BACKEND_STORE_URI" not in servers.environment(root, chosen)
+    assert "MLFLOW_SERVER_ALLOWED_HOSTS" not in servers.environment(root, chosen)
 
 
 @pytest.mark.parametrize(
