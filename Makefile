@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# Whole lines and servers that are killed on purpose: minutes each.
+FAULTS := tests/faults tests/up/test_running.py tests/up/test_ending.py tests/pipeline/test_search_resumes.py
+
 .DEFAULT_GOAL := help
 .PHONY: help env run test test-faults test-faults-long lint types check bench bench-line lock clean
 
@@ -30,10 +33,10 @@ run: env         ## run the whole line, then say what came out
 
 test: env        ## lint, types, and every test
 	@$(MAKE) --no-print-directory lint types
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/faults --cov --cov-report=term:skip-covered --cov-fail-under=90
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile $(FAULTS:%=--ignore=%) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-test-faults: env ## what kills, full disks, damaged bytes and servers that are gone leave behind; at most 20 minutes
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist load --no-cov tests/faults
+test-faults: env ## what kills, full disks, damaged bytes and servers that are gone leave behind
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-cov $(FAULTS)
 
 test-faults-long: env   ## fifty random kills, twenty of a search, and whatever else takes long
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist load --no-cov -m long tests/faults tests/pipeline

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import termios
 import uuid
@@ -148,6 +149,14 @@ class Site:
         found = [run["id"] for run in self.server.runs() if run["id"] not in self._known]
         return [(task["state"] or {}).get("type", "") for run in found for task in self.server.tasks(run)]
 
+    def tracked(self) -> set[str]:
+        """Return the states of the runs that MLflow's database holds."""
+        path = self.root / ".lockstep" / "mlflow.db"
+        if not path.exists():
+            return set()
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            return {state for (state,) in database.execute("SELECT DISTINCT status FROM runs")}
+
     def leftovers(self) -> list[str]:
         """Return temporary files in the project, its state, and the folder for such files."""
         state = self.root / ".lockstep"
@@ -162,7 +171,8 @@ class Site:
         self.is_empty()
         assert self.leftovers() == [], "temporary files are left"
         assert held_locks(self.root) == [], "locks are left"
-        assert set(self.runs()) <= FINAL, "a run is shown as running that has no process"
+        assert set(self.runs()) <= FINAL, "Prefect shows a run as running that has no process"
+        assert self.tracked() <= {"FINISHED", "FAILED", "KILLED"}, "MLflow shows a run as running that has no process"
 
     def completes(
         self, command: tuple[str, ...] = FLOW, *, made: Collection[str] | None = None, not_again: Collection[str] = ()
