@@ -73,12 +73,8 @@ def _as_task(line: Line, name: str) -> Any:
         task_run_name=name,
         retries=line.params.flow.retries,
         retry_delay_seconds=line.params.flow.retry_delay_s,
-        retry_condition_fn=_may_pass,
+        retry_condition_fn=lambda _task, _run, state: state.data is True,
     )
-
-
-def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
-    return state.data is True
 
 
 def main() -> int:
