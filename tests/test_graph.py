@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lockstep import graph
-from lockstep.errors import IntegrityError, ParamsError, ProjectError, UnknownName
+from lockstep.errors import IntegrityError, ParamsError, ProjectError, StageFailed, UnknownName
 
 PARAMS = {
     "seed": 7,
@@ -245,6 +245,27 @@ def test_a_missing_input_is_told_as_null(recorded: Path) -> None:
     (recorded / "rows.csv").unlink()
 
     assert graph.inputs(recorded, graph.stage(recorded, "make")) == {"rows.csv": None}
+
+
+def test_of_a_folder_in_which_others_write_only_what_they_write_is_read(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n"
+        "  make: {matrix: {of: [one]}, cmd: a, outs: ['all/${item.of}']}\n"
+        "  use: {cmd: b, deps: [all], outs: [used.txt]}\n"
+    )
+    (tmp_path / "params.yaml").write_text("{}\n")
+    for name in ("one", "left"):
+        (tmp_path / "all" / name).mkdir(parents=True)
+        (tmp_path / "all" / name / "file").write_text(name)
+    stage = graph.stage(tmp_path, "use")
+
+    before = graph.inputs(tmp_path, stage)
+    (tmp_path / "all" / "left" / "file").unlink()
+    graph.check_unchanged(tmp_path, stage, before)
+
+    (tmp_path / "all" / "one" / "file").write_text("altered")
+    with pytest.raises(StageFailed, match=r"^all/one was changed while it ran; what it made is not recorded$"):
+        graph.check_unchanged(tmp_path, stage, before)
 
 
 def test_inputs_that_are_those_recorded_pass(recorded: Path) -> None:

@@ -126,9 +126,14 @@ def producers(stages: list[Stage]) -> dict[str, list[str]]:
 
 
 def inputs(root: Path, stage: Stage) -> dict[str, Any]:
-    """Return what a stage reads now: its dependencies by digest (null where missing), its parameters by value."""
+    """Return what a stage reads now: its dependencies by digest (null where missing), its parameters by value.
+
+    Of a folder that holds other stages' outs, these outs: what a stage of an earlier graph left there is not read.
+    """
     values = _read_yaml(root / "params.yaml")
-    files = {path: digest(root / path) if (root / path).exists() else None for path in stage.deps}
+    outs = [out for other in load(root) for out in other.outs]
+    paths = [path for dep in stage.deps for path in ([out for out in outs if _within(out, dep)] or [dep])]
+    files = {path: digest(root / path) if (root / path).exists() else None for path in paths}
     return {**files, **{f"params.yaml: {key}": _value(values, key) for key in stage.params}}
 
 
