@@ -1,8 +1,12 @@
-"""Show what a stage found in the Prefect UI. A server that is gone costs the artifact, never the stage."""
+"""Show what a stage found in the Prefect UI. A server that is gone costs what is shown, never the stage."""
 
+import logging
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 from prefect import get_run_logger
@@ -15,6 +19,28 @@ from lockstep.report import cards
 REFRESH_S = 10.0
 REST_S = 60.0
 _rest_until = 0.0
+
+
+def briefly() -> None:
+    """Have Prefect tell of a server that is gone in one line, without tracebacks, nor a line for each lost event."""
+    logging.raiseExceptions = False  # else every batch of log lines that cannot be sent is told
+    for name in ("prefect.flow_runs", "prefect.events.clients", "prefect._internal.concurrency"):
+        logging.getLogger(name).addFilter(_is_wanted)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], httpx.HTTPError):
+        record.exc_info = record.exc_text = None
+    return record.name == "prefect.flow_runs"
+
+
+def leave_without_server(error: Exception) -> NoReturn:
+    """Say that the server is gone, and end at once; Prefect would try for minutes to send what it could not."""
+    why = f"{type(error).__name__}: {error}"
+    print(f"lockstep flow: the Prefect server does not answer ({why}); what finished is kept", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def reports(root: Path, outs: tuple[str, ...]) -> None:

@@ -79,13 +79,13 @@ def _as_task(line: Line, name: str) -> Any:
 
 def main() -> int:
     """Run the flow once; what came of it is the last line, and the exit status."""
+    shown.briefly()
     try:
         state = train(return_state=True)
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not isinstance(error.__cause__, httpx.HTTPError):
             raise
-        print(f"lockstep flow: the Prefect server does not answer ({type(error).__name__}: {error})", file=sys.stderr)
-        return 1
+        shown.leave_without_server(error)
     except KeyboardInterrupt:
         print("lockstep flow: interrupted; what finished is kept, and the next run goes on from there", file=sys.stderr)
         return 130

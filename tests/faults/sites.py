@@ -175,14 +175,19 @@ class Site:
         assert self.tracked() <= {"FINISHED", "FAILED", "KILLED"}, "MLflow shows a run as running that has no process"
 
     def completes(
-        self, command: tuple[str, ...] = FLOW, *, made: Collection[str] | None = None, not_again: Collection[str] = ()
+        self,
+        command: tuple[str, ...] = FLOW,
+        *,
+        made: Collection[str] | None = None,
+        not_again: Collection[str] = (),
+        **more: str,
     ) -> Ended:
         """Run the line to its end and hold it to criteria 1 to 4.
 
         ``made`` are the stages that it must run, all others having finished before; ``not_again`` those that had.
         """
         self.is_empty()
-        ended = self.run(command)
+        ended = self.run(command, **more)
         assert ended.status == 0, ended.text
         assert "Traceback" not in ended.text, ended.text
         assert made is None or sorted(ended.made) == sorted(made), "what had finished, and no more, is not run again"

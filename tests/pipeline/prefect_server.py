@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -67,9 +68,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(home: Path) -> Iterator[Server]:
-    """Start a server with an empty database, and end it."""
-    port = free_port()
+def serving(home: Path, port: int = 0) -> Iterator[Server]:
+    """Start a server on what its folder holds, with an empty database at first, and end it."""
+    port = port or free_port()
     environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     environment.pop("PREFECT_API_URL", None)
     with (home / "server.log").open("wb") as log:
@@ -85,9 +86,14 @@ def serving(home: Path) -> Iterator[Server]:
         _await_health(port, process, home)
         yield Server(port, home, process)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
-        process.wait()
+        kill(process)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a server with all that it started, unless it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _await_health(port: int, process: "subprocess.Popen[bytes]", home: Path) -> None:
