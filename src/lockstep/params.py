@@ -121,9 +121,16 @@ class Flow(Block):
 class Schedule(Block):
     """When a flow starts by itself while `lockstep up` runs."""
 
-    cron: str = Field(pattern=r"^\s*\S+(\s+\S+){4}\s*$")
+    cron: str
     """Minute, hour, day of month, month, day of week."""
     timezone: str = "UTC"
+
+    @field_validator("cron")
+    @classmethod
+    def _has_five_fields(cls, cron: str) -> str:
+        if len(cron.split()) != 5:
+            raise ValueError(f"must have five fields, minute to day of week, as '0 6 * * 1'; got {cron!r}")
+        return cron
 
 
 class Params(Block):

@@ -18,7 +18,7 @@ from lockstep import contract as contracts
 from lockstep.errors import IntegrityError
 from lockstep.service import released
 from lockstep.stages import files
-from lockstep.tracking import views
+from lockstep.tracking import glance, store, views
 from lockstep.tracking.made import load
 
 LOAD = """
@@ -146,6 +146,12 @@ def test_the_page_of_the_experiment_leads_to_families_trials_and_winners(shown: 
         for run in finished.runs(finished.client(shown))
     }
     assert colours == dict(zip(finished.FAMILIES, views.COLOURS, strict=False))
+    assert f"({glance.page(store.find(shown)).removeprefix('/')})" in note
+
+
+def test_where_nothing_was_published_no_page_is_named(plain: Path, tmp_path: Path) -> None:
+    assert glance.page(store.find(plain)) == ""
+    assert glance.page(store.find(tmp_path)) == ""
 
 
 @pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])

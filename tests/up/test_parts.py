@@ -113,6 +113,7 @@ def test_with_a_tracking_server_elsewhere_none_is_started(root: Path, monkeypatc
 @pytest.mark.parametrize(
     ("schedules", "said"),
     [
+        ("{train: {cron: daily}}", "schedules.train.cron: must have five fields, minute to .*; got 'daily'"),
         ('{train: {cron: "0 3 * * 9"}}', "schedules.train.cron must be a line of cron that Prefect takes; got '0 3 "),
         ('{train: {cron: "0 3 * * 1", timezone: Mars}}', "schedules.train.timezone must be the name of a time zone"),
         ('{tarin: {cron: "0 3 * * 1"}}', "no deployment 'tarin' for schedules; expected one of .* mean 'train'?"),

@@ -15,7 +15,7 @@ from lockstep.errors import IntegrityError, ParamsError, Unavailable
 from lockstep.params import Schedule
 from lockstep.service import released
 from lockstep.supervised import Supervisor
-from lockstep.tracking import store
+from lockstep.tracking import glance, store
 
 Say = Callable[[str], None]
 
@@ -55,7 +55,7 @@ def up(root: Path, wanted: Mapping[str, int], say: Say, *, free_ports: bool = Fa
         try:
             supervisor.wait(HEALTHY_WITHIN_S)
             running.write(root, mark, addresses, ready=True)
-            say(_describe(state, addresses, schedules))
+            say(_describe(root, addresses, schedules))
             say(f"all healthy after {time.monotonic() - began:.1f} s; logs in {supervisor.logs}; Ctrl-C stops all")
             _follow(state, supervisor, say)
         except KeyboardInterrupt:
@@ -114,12 +114,13 @@ def _end_what_was_left(root: Path, say: Say) -> None:
         marked.sweep(record.mark)
 
 
-def _describe(state: Path, addresses: Mapping[str, str], schedules: Mapping[str, Schedule]) -> str:
+def _describe(root: Path, addresses: Mapping[str, str], schedules: Mapping[str, Schedule]) -> str:
     when = [f"{name} at {schedule.cron} ({schedule.timezone})" for name, schedule in schedules.items()]
-    live = released.read_pointer(state / released.LIVE)
+    live = released.read_pointer(project.state(root) / released.LIVE)
+    trials = glance.page(store.find(root))
     said = {
         "prefect": f"scheduled: {', '.join(when)}" if when else "deployment train/train; no schedule",
-        "mlflow": "",
+        "mlflow": f"trials: {addresses['mlflow']}{trials}" if trials else "",
         "service": live.bento if live else "nothing is live yet; it starts when something is",
     }
     return "\n".join(f"{name:8}  {addresses[name]}  {more}".rstrip() for name, more in said.items())

@@ -8,6 +8,7 @@ from contextlib import closing
 
 from lockstep.tracking.runs import MAY_CHANGE
 from lockstep.tracking.store import Store
+from lockstep.tracking.views import PAGE, TRIALS, VIEW
 from lockstep.tracking.wanted import ALIAS, CONTENT, KEY, OWNER, Model, Run, Wanted
 
 RUNS = """
@@ -30,6 +31,20 @@ LEFT JOIN registered_model_aliases AS named
 ON named.name = about.name AND named.alias = ? AND named.version = about.version
 WHERE about.name = ? AND about.key = ? AND about.value = ? AND named.version IS NULL
 """
+
+SHOWN = "SELECT max(experiment_id) FROM experiment_tags WHERE key = ?"
+
+
+def page(store: Store) -> str:
+    """Return the page that compares families and trials, below a server's address; empty where none is known."""
+    if store.path is None or not store.path.exists():
+        return ""
+    try:
+        with closing(sqlite3.connect(store.path)) as database:
+            ((experiment,),) = database.execute(SHOWN, (VIEW + TRIALS,)).fetchall()
+    except sqlite3.Error:
+        return ""
+    return f"/{PAGE.format(experiment=experiment, view=TRIALS)}" if experiment is not None else ""
 
 
 def nothing_to_do(store: Store, wanted: Wanted) -> bool:

@@ -15,6 +15,7 @@ COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#1
 """Of the families, in the order of params.yaml."""
 PAGE = "#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={view}"
 TRIALS, WINNERS = "lockstep-trials", "lockstep-winners"
+VIEW = "mlflow.sharedViewState."
 CHARTS = "lockstep"
 N_SCORES = 3
 MADE = 1_767_225_600_000
@@ -34,7 +35,7 @@ def tags(experiment: str, scores: Iterable[str]) -> dict[str, str]:
     return {
         "mlflow.note.content": _note(experiment),
         "mlflow.experimentKind": "custom_model_development",
-        f"mlflow.sharedViewState.{TRIALS}": _view(
+        VIEW + TRIALS: _view(
             "Families and trials",
             orderByKey="metrics.`loss`",
             orderByAsc=True,
@@ -43,7 +44,7 @@ def tags(experiment: str, scores: Iterable[str]) -> dict[str, str]:
             compareRunCharts=[_chart("BAR", "loss"), _chart("LINE", "least_loss"), _chart("LINE", "fold_loss")],
             compareRunSections=[{"uuid": CHARTS, "name": "Search", "display": True, **_AS_MADE}],
         ),
-        f"mlflow.sharedViewState.{WINNERS}": _view(
+        VIEW + WINNERS: _view(
             "Winners",
             orderByKey="attributes.start_time",
             orderByAsc=False,
