@@ -108,19 +108,20 @@ def candidate(name: str, found: Search) -> Candidate:
 
 
 def judged(model: Learned, settings: Params) -> dict[str, float]:
-    """Score the winner, the linear and the trivial baseline on test, each with its own threshold."""
+    """Score the winner and the linear baseline on test, each with its own threshold, and the trivial one."""
     y, y_test, problem, cost = model.y, model.y_test, model.problem, settings.evaluate.cost
     known = ~np.isnan(model.out_of_fold).any(axis=1)
     constant = problem.trivial(y, model.n_classes)
     seen = {
         "": (y[known], model.out_of_fold[known], model.output),
-        "trivial_": (y, np.tile(constant, (len(y), 1)), np.tile(constant, (len(y_test), 1))),
         "linear_": (y, model.linear_on_train, model.linear_output),
     }
     models = {
         name: Judged(output, problem.decide(output, problem.choose(truth, before, cost)))
         for name, (truth, before, output) in seen.items()
     }
+    alike = np.tile(constant, (len(y_test), 1))
+    models["trivial_"] = Judged(alike, np.full(len(y_test), np.argmax(constant)) if model.n_classes else alike)
     drawn = resample(len(y_test), settings.evaluate.resamples, seed=settings.seed)
     found: dict[str, float] = score(problem, y_test, models, drawn)
     return found
