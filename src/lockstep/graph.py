@@ -76,11 +76,11 @@ def stage(root: Path, name: str) -> Stage:
 
 def stale(root: Path) -> list[Staleness]:
     """Compare every stage with ``dvc.lock``; files by their MD5, as DVC does."""
-    stages = load(root)
+    stages, entries, values = load(root), recorded(root), _read_yaml(root / "params.yaml")
     found: list[Staleness] = []
     made_by = {out: stage.name for stage in stages for out in stage.outs}
     for stage in stages:
-        own = reasons(root, stage)
+        own = _reasons(root, stage, entries.get(stage.name), values)
         waiting = {made_by[out] for dep in stage.deps for out in made_by if _within(out, dep) or _within(dep, out)}
         late = sorted(before.stage for before in found if before.reasons and before.stage in waiting)
         found.append(Staleness(stage.name, (*own, *(f"waits for {name}" for name in late))))
