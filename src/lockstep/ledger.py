@@ -76,7 +76,9 @@ def _code(root: Path) -> dict[str, Any]:
     if not commit:
         return {"commit": None, "dirty": None, "patch": None}
     # What stages make is no change of the code, and the lock is written while they run.
-    patch = _git(root, "diff", "HEAD", "--binary", "--", ".", ":!dvc.lock", ":!models", ":!reports")
+    # Not refreshing the index: a kill while git writes it would leave a lock that stops every later commit.
+    diff = ("-c", "diff.autoRefreshIndex=false", "diff", "HEAD", "--binary")
+    patch = _git(root, *diff, "--", ".", ":!dvc.lock", ":!models", ":!reports")
     new = _git(root, "ls-files", "--others", "--exclude-standard", "--", ".", ":!dvc.lock").splitlines()
     return {"commit": commit, "dirty": bool(patch or new), "patch": _keep(root, patch), "untracked": new[:100]}
 

@@ -23,6 +23,7 @@ import fnmatch
 import importlib.util
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -134,8 +135,19 @@ class Faults:
             time.sleep(0.01)
 
 
+def sleep(seconds):
+    """Sleep as ``time.sleep`` does; libfaketime 0.9 makes that fail where it leaves monotonic time alone."""
+    if seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        select.select([], [], [], left)
+
+
 def begin():
     """Take up the faults of this process, if it is a stage's."""
+    if "libfaketime" in os.environ.get("LD_PRELOAD", ""):
+        time.sleep = sleep
     if sys.orig_argv[1:2] == ["src/lockstep"] and "LOCKSTEP_FAULTS" in os.environ:
         faults = json.loads(os.environ["LOCKSTEP_FAULTS"])
         if mine := [fault for fault in faults if fault["stage"] == os.environ.get("DVC_STAGE")]:
