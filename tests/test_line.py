@@ -3,12 +3,14 @@
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lockstep import digest
 from lockstep.errors import LockstepError, ProjectError, StageFailed
 from lockstep.line import Line, Result, n_at_once, say
 from lockstep.processes import Watch
@@ -37,6 +39,19 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write(root: Path, changed: dict[str, dict[str, object]]) -> None:
     stages = {name: {**block, **changed.get(name, {})} for name, block in STAGES.items()}
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+
+
+def write_cmd(root: Path, name: str, command: str) -> None:
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())
+    stages["stages"][name]["cmd"] = command
+    (root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def run(root: Path, watch: Watch = QUIET) -> dict[str, Result | LockstepError]:
@@ -232,6 +247,60 @@ def test_the_same_stage_of_two_runs_is_made_once(root: Path) -> None:
 
     assert sorted(found) == [Result.MADE, Result.UNCHANGED]
     assert runs(root) == ["first"]
+
+
+def test_two_runs_that_each_have_what_the_other_wants_both_end(root: Path) -> None:
+    """Neither may keep DVC's thread, by which stages are kept and let go of, while it waits for the other."""
+    meet = "touch {0}_on; while [ ! -e {1}_on ]; do sleep 0.02; done; "
+    for one, other, more in (("left", "right", "cp a b"), ("right", "left", "mkdir c; cp a c/one")):
+        write_cmd(root, one, f"echo {one} >> runs; {meet.format(one, other)}{more}")
+    lines = Line(root), Line(root)
+    with lines[0], lines[1], ThreadPoolExecutor(4) as pool:
+        for line in lines:
+            line.run("first", QUIET)
+        asked = [pool.submit(lines[0].run, "left", QUIET), pool.submit(lines[1].run, "right", QUIET)]
+        until(lambda: (root / "left_on").exists() and (root / "right_on").exists())
+        asked += [pool.submit(lines[0].run, "right", QUIET), pool.submit(lines[1].run, "left", QUIET)]
+        found = [one.result(timeout=60) for one in asked]
+
+    assert found[:2] == [Result.MADE, Result.MADE]
+    assert Result.MADE not in found[2:]
+    assert sorted(runs(root)) == ["first", "left", "right"]
+    assert list(lock(root)) == ["first", "left", "right"]
+
+
+def test_what_reads_a_finished_stage_that_waits_for_a_failed_one_fails_too(root: Path) -> None:
+    """``dvc.lock`` holds stages in the order of ``dvc repro``, and by it the reader checks what it reads."""
+    write(root, {"left": {"cmd": "[ -e allowed ] && cp a b"}, "last": {"deps": ["c"], "cmd": "cat c/one > d"}})
+
+    found = run(root)
+
+    assert found["right"] is Result.MADE
+    failed = found["last"]
+    assert isinstance(failed, StageFailed)
+    assert str(failed) == "waits for right, which dvc.lock can hold only after left; that failed"
+    assert failed.passing
+    (root / "allowed").touch()
+    assert run(root)["last"] is Result.MADE
+
+
+def test_a_lock_that_could_not_be_written_once_is_written_by_the_next(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = digest.write_atomic
+
+    def refuses(path: Path, content: str | bytes) -> None:
+        if path.name == "dvc.lock":
+            raise OSError(28, "No space left on device", str(path))
+        written(path, content)
+
+    with Line(root) as line:
+        monkeypatch.setattr(digest, "write_atomic", refuses)
+        with pytest.raises(StageFailed, match=r"No space left on device: .*dvc\.lock"):
+            line.run("first", QUIET)
+        monkeypatch.setattr(digest, "write_atomic", written)
+        assert line.run("first", QUIET) in Result
+    assert list(lock(root)) == ["first"]
 
 
 def test_a_stage_that_reads_nothing_is_made(root: Path) -> None:

@@ -52,6 +52,16 @@ def test_a_lock_of_a_process_that_lives_is_kept(tmp_path: Path) -> None:
     assert found == {"write": {"/a": kept, "/b": info(ours(alive.me().started))}, "read": {"/c": [kept]}}
 
 
+def test_a_lock_of_dvc_run_as_a_module_is_kept(tmp_path: Path) -> None:
+    """DVC notes the path of its own module, which stands in no command line."""
+    living = subprocess.Popen([sys.executable, "-c", "input()", "-m", "dvc", "repro"], stdin=subprocess.PIPE)
+    kept = info("/lib/python/dvc/__main__.py repro", living.pid)
+    try:
+        assert left(tmp_path, {"/a": kept}, {})["write"] == {"/a": kept}
+    finally:
+        living.communicate(b"\n", timeout=30)
+
+
 def test_a_lock_of_a_process_that_ended_is_forgotten(tmp_path: Path, ended: int) -> None:
     assert left(tmp_path, {"/a": info("dvc repro", ended)}, {"/b": [info("dvc repro", ended)]}) == {
         "write": {},
@@ -190,3 +200,20 @@ def test_verifying_names_a_file_whose_bytes_are_others(root: Path) -> None:
     assert found == verify.Verdict(
         False, "other: its bytes are not those that dvc.lock records; `dvc repro` makes it again"
     )
+
+
+def test_verifying_names_a_file_that_is_missing(root: Path) -> None:
+    (root / "other").unlink()
+
+    found = verify.verify(root)
+
+    assert found == verify.Verdict(False, "other: it is missing here; `dvc repro` takes it from DVC's cache")
+
+
+def test_verifying_passes_over_what_left_the_graph(root: Path) -> None:
+    lock = root / "dvc.lock"
+    entries = yaml.safe_load(lock.read_text())
+    entries["stages"]["gone"] = {"cmd": "x", "outs": [{"path": "gone", "hash": "md5", "md5": "0" * 32, "size": 1}]}
+    lock.write_text(yaml.safe_dump(entries, sort_keys=False))
+
+    assert verify.verify(root).passed

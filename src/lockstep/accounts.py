@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lockstep import ledger, publishing
+from lockstep import graph, ledger, publishing
+from lockstep.errors import LockstepError
 
-SEARCH, LAST = "tune", "package"
+SEARCH, AFTER_SEARCH, LAST = "tune", "fit", "package"
 EVERY_S = 60.0
 """A search that takes longer is shown as it goes."""
 AT_MOST_S = 12.0
@@ -28,16 +29,29 @@ def of(root: Path, name: str) -> Iterator[None]:
     try:
         with _shown_as_it_goes(root) if kind == SEARCH else contextlib.nullcontext():
             yield
-        _enter(root, name, began, time.monotonic() - clock)
-    finally:
-        if kind == LAST:  # also where a gate rejected what was made
+    except LockstepError:
+        if kind == LAST:  # a gate rejected what was made
             print(publishing.best_effort(root, AT_MOST_S), flush=True)
+        raise
+    _enter(root, name, began, time.monotonic() - clock)
+    if kind == LAST or (kind == AFTER_SEARCH and _was_shown(root)):
+        print(publishing.best_effort(root, AT_MOST_S), flush=True)
+
+
+def _was_shown(root: Path) -> bool:
+    """Say whether a search was shown as it went, and has to be shown as over, whatever comes of the line."""
+    searches = [stage.name for stage in graph.load(root) if stage.name.startswith(f"{SEARCH}@")]
+    try:
+        entries = [ledger.current(root, name) for name in searches]
+    except LockstepError:  # a damaged entry
+        return True
+    return any(entry and entry["seconds"] > EVERY_S for entry in entries)
 
 
 def _enter(root: Path, name: str, began: datetime, seconds: float) -> None:
     try:
         ledger.write(root, name, began, seconds)
-    except OSError as error:
+    except (OSError, LockstepError) as error:
         print(f"lockstep {name}: the ledger could not be written: {error}", file=sys.stderr)
 
 
@@ -54,7 +68,7 @@ def _shown_as_it_goes(root: Path) -> Iterator[None]:
 
 
 def _show(root: Path, over: threading.Event) -> None:
-    """Publish once a minute until the search is over; after a failure no more, for it would fail again."""
-    while not over.wait(EVERY_S):
-        if not publishing.best_effort(root, AT_MOST_S, over.is_set).went_well:
-            return
+    """Publish once a minute until the search is over; after two failures in a row no more."""
+    failures = 0
+    while failures < 2 and not over.wait(EVERY_S):
+        failures = 0 if publishing.best_effort(root, AT_MOST_S, over.is_set).went_well else failures + 1

@@ -59,11 +59,18 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     new = path.with_name(f".{path.name}.new")
     while not _replace(path, new, content):
         pass
-    folder = os.open(path.parent, os.O_RDONLY)
+    make_durable(path.parent)
+
+
+def make_durable(path: Path) -> None:
+    """Have the disk hold what a file says, or which files a folder holds, so that a power cut cannot take it back."""
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def _replace(path: Path, new: Path, content: bytes) -> bool:
@@ -76,7 +83,7 @@ def _replace(path: Path, new: Path, content: bytes) -> bool:
             file.truncate(0)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            make_durable(new)
             new.chmod(0o644)
             new.replace(path)
         except BaseException:

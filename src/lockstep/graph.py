@@ -133,7 +133,7 @@ def inputs(root: Path, stage: Stage) -> dict[str, Any]:
     values = _read_yaml(root / "params.yaml")
     outs = [out for other in load(root) for out in other.outs]
     paths = [path for dep in stage.deps for path in ([out for out in outs if _within(out, dep)] or [dep])]
-    files = {path: digest(root / path) if (root / path).exists() else None for path in paths}
+    files = {path: _digest_now(root / path) for path in paths}
     return {**files, **{f"params.yaml: {key}": _value(values, key) for key in stage.params}}
 
 
@@ -178,6 +178,14 @@ def digest(path: Path) -> str:
     return md5(path)
 
 
+def _digest_now(path: Path) -> str | None:
+    """Return DVC's MD5, or None where nothing is, or another run takes it away just then."""
+    try:
+        return digest(path)
+    except FileNotFoundError:
+        return None
+
+
 def _entries(path: Path) -> dict[str, Any] | None:
     """Return what the lock holds, or None where it was cut off: no end of its last line, or of its last entry."""
     try:
@@ -216,9 +224,9 @@ def _reasons(root: Path, stage: Stage, entry: Mapping[str, Any] | None, values: 
         for path in paths:
             if path not in known:
                 yield f"{path} is new in dvc.yaml"
-            elif not (root / path).exists():
+            elif (found := _digest_now(root / path)) is None:
                 yield f"{path} is missing"
-            elif digest(root / path) != known[path]:
+            elif found != known[path]:
                 yield f"{path} changed"
         yield from (f"{path} left dvc.yaml" for path in known if path not in paths)
     used = entry.get("params", {}).get("params.yaml", {})

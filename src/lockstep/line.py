@@ -44,6 +44,7 @@ class Line:
         self._busy = self._running = 0
         self._over: dict[str, Result] = {}
         self._recorded: set[str] = set()
+        self._failed: set[str] = set()
         self._order: list[str] = []
 
     def run(self, name: str, watch: Watch) -> Result:
@@ -58,6 +59,7 @@ class Line:
             if self._stop.is_set():
                 raise StageFailed("was stopped before it began")
             self._busy += 1
+            self._failed.discard(name)
         try:
             self._await_producers(name)
             stage = self.stages[name]
@@ -70,6 +72,8 @@ class Line:
         finally:
             with self._turn:
                 self._busy -= 1
+                if name not in self._over:
+                    self._failed.add(name)
                 self._turn.notify_all()
         return result
 
@@ -121,7 +125,14 @@ class Line:
             while missing := [one for one in self.producers[name] if one not in self._recorded]:
                 if self._stop.is_set():
                     raise StageFailed(f"was stopped while it waited for {missing[0]}")
+                if failed := next((one for one in self._before(missing[0]) if one in self._failed), None):
+                    said = f"waits for {missing[0]}, which dvc.lock can hold only after {failed}; that failed"
+                    raise StageFailed(said, passing=True)
                 self._turn.wait(TURN_S)
+
+    def _before(self, name: str) -> list[str]:
+        """Return what ``dvc repro`` runs before a stage, known once one stage waits to be recorded."""
+        return self._order[: self._order.index(name)] if name in self._order else []
 
     def _settle(self, name: str, result: Result) -> None:
         """Write the entries whose turn it is: of each stage before which, in the order of dvc repro, all are over."""

@@ -42,8 +42,8 @@ class Watch:
     """Whether it should end now."""
 
 
-def run(command: str, root: Path, log: Path, limits: Limits, watch: Watch, **environment: str) -> float:
-    """Run a shell command in ``root``, its output in ``log``; return how many seconds it took.
+def run(command: str, root: Path, log: Path, limits: Limits, watch: Watch, **environment: str) -> None:
+    """Run a shell command in ``root``, its output in ``log``.
 
     However it ends, by itself, by a limit or because it was stopped, no process of its group is left.
 
@@ -54,7 +54,7 @@ def run(command: str, root: Path, log: Path, limits: Limits, watch: Watch, **env
         ended with status 75, or was killed by a signal that nobody here sent.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
+    log.unlink(missing_ok=True)  # a run of another worktree may be writing it; it keeps its own
     with log.open("wb") as output, log.open("rb") as reading:
         started = subprocess.Popen(
             _bound(command),
@@ -73,7 +73,6 @@ def run(command: str, root: Path, log: Path, limits: Limits, watch: Watch, **env
             lines.read(whole=True)
     if cause or started.returncode:
         raise _failure(started.returncode, cause, lines, log)
-    return time.monotonic() - began
 
 
 def end(started: "subprocess.Popen[bytes]") -> None:

@@ -68,6 +68,7 @@ def best_effort(root: Path, seconds: float = 12.0, stopped: Callable[[], bool] =
 def _run(root: Path, seconds: float, stopped: Callable[[], bool]) -> Outcome:
     log = project.state(root) / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)  # another publisher may be writing it
     command = [sys.executable, "-c", PROGRAM, str(root / "src"), str(root), str(seconds), str(os.getpid())]
     with log.open("wb") as errors:
         started = subprocess.Popen(

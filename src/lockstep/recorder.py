@@ -54,7 +54,12 @@ class Recorder:
     @contextlib.contextmanager
     def claim(self, stage: Stage, say: Callable[[str], None]) -> Iterator[None]:
         """Lock what a stage reads and writes against any other run; wait while another has it."""
-        self._call(lambda: self._claim(stage, say))
+        said = False
+        while busy := self._call(lambda: self._claim(stage)):  # not in DVC's thread, which the others need meanwhile
+            if not said:
+                say(f"waits: {busy}")
+                said = True
+            self._wait("another run")
         try:
             yield
         finally:
@@ -148,20 +153,17 @@ class Recorder:
             steps = plan_repro(get_active_graph(repo.index.graph), list(repo.stage.collect("dvc.yaml")))
             return [step.addressing for step in steps]
 
-    def _claim(self, stage: Stage, say: Callable[[str], None]) -> None:
+    def _claim(self, stage: Stage) -> str:
+        """Lock a stage's paths; return who has one of them, empty where nobody does."""
         from dvc.lock import LockError
 
-        said = False
-        while True:
-            with self._locked() as repo:
-                forget_the_dead(Path(repo.tmp_dir) / "rwlock")
-                try:
-                    return self._lock_paths(repo, stage)
-                except LockError as error:
-                    if not said:
-                        say(f"waits: {' '.join(str(error).split()).partition(' If there are no')[0]}")
-                        said = True
-            self._wait("another run")
+        with self._locked() as repo:
+            forget_the_dead(Path(repo.tmp_dir) / "rwlock")
+            try:
+                self._lock_paths(repo, stage)
+            except LockError as error:
+                return " ".join(str(error).split()).partition(" If there are no")[0]
+            return ""
 
     def _lock_paths(self, repo: Any, stage: Stage) -> None:
         from dvc.rwlock import rwlock
@@ -259,8 +261,9 @@ class Recorder:
             path = self._root / graph.LOCK
             entries = parse_yaml_for_update(path.read_text("utf-8") if path.exists() else "", path)
             entries.setdefault("schema", "2.0")
-            entries.setdefault("stages", {}).update(to_lockfile(self._kept.pop(name)))
+            entries.setdefault("stages", {}).update(to_lockfile(self._kept[name]))
             digest.write_atomic(path, dumps_yaml(entries))
+            del self._kept[name]
 
 
 def drop_torn_runs(folder: Path) -> None:
@@ -288,6 +291,7 @@ def forget_the_dead(path: Path) -> None:
 
     DVC does so where no process has the number. The caller holds the repository's lock.
     """
+    held: Any = None
     try:
         held = json.loads(path.read_text("utf-8"))
         write = {place: info for place, info in held.get("write", {}).items() if not _has_ended(info)}
@@ -299,15 +303,16 @@ def forget_the_dead(path: Path) -> None:
     except (ValueError, TypeError, KeyError, AttributeError):  # torn by a kill: whoever wrote it is gone
         write, read = {}, {}
     kept = {"write": write, "read": {place: infos for place, infos in read.items() if infos}}
-    digest.write_atomic(path, json.dumps(kept))
+    if kept != held:
+        digest.write_atomic(path, json.dumps(kept))
 
 
 def _has_ended(info: dict[str, Any]) -> bool:
-    """Say whether the process of an entry is gone; a command of DVC's is known by its words, ours by its start."""
+    """Say whether the process of an entry is gone; one of DVC's is known by its arguments, ours by its start."""
     pid, command = int(info["pid"]), str(info["cmd"])
     if command.startswith(MARK):
         return command.split()[-1] != alive.of(pid).started
     try:
-        return command not in " ".join(psutil.Process(pid).cmdline())
+        return command.partition(" ")[2] not in " ".join(psutil.Process(pid).cmdline())  # not by sys.argv[0]
     except psutil.Error:
         return True

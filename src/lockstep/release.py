@@ -260,7 +260,7 @@ def _is_intact(folder: Path, identity: Identity) -> bool:
 
 
 def _write(root: Path, folder: Path, identity: Identity) -> None:
-    """Write a release on the same disk, seal it, make it read-only, and rename it into place."""
+    """Write a release on the same disk, seal it, make it read-only and durable, and rename it into place."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="writing-"))
     try:
@@ -271,9 +271,12 @@ def _write(root: Path, folder: Path, identity: Identity) -> None:
         digest.seal(temporary)
         for path in temporary.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o444)
+            digest.make_durable(path)
         temporary.chmod(0o755)
+        digest.make_durable(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
+        digest.make_durable(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

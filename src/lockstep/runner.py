@@ -29,13 +29,14 @@ def run_stage(root: Path, words: list[str]) -> None:
         raise UnknownName(f"no stage {name!r}; {expected_one_of(name, STAGES)}")
     die_with_parent()
     project.check_environment(root)
-    asked_as = os.environ.get("DVC_STAGE")  # as DVC and the flow name it; absent where a person runs a stage alone
+    # As DVC names it, from a folder below with the way to dvc.yaml; absent where a person runs a stage alone.
+    asked_as = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
     read = graph.inputs(root, graph.stage(root, asked_as)) if asked_as else {}
     settings = params.load(root)
     plugins.check(settings)
     os.chdir(root)
     stage = importlib.import_module(f"lockstep.stages.{name}")
-    if asked_as is None:
+    if not asked_as:
         stage.run(root, settings, *arguments)
         return
     graph.check_inputs(root, asked_as)

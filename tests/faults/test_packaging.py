@@ -78,11 +78,11 @@ def forget_what_is_synced(site: Site) -> None:
     (site.root / ".lockstep" / "live.json").unlink(missing_ok=True)
 
 
-def syncs(site: Site, log: Path) -> list[Sync]:
-    """Return every call by which packaging makes something durable, in order."""
+def syncs(traced: str) -> list[Sync]:
+    """Return every call by which packaging makes durable what lies at a place of its own, in order."""
     seen: Counter[tuple[str, ...]] = Counter()
     found = []
-    for pid, call, path in SYNC.findall(traced(site, log, SYNCS)):
+    for pid, call, path in [case for case in SYNC.findall(traced) if "/writing-" not in case[2]]:
         seen[pid, call, path] += 1
         found.append(Sync(call, path, seen[pid, call, path]))
     return found
@@ -101,9 +101,10 @@ def is_whole(site: Site, live: bytes) -> None:
 
 
 def refused(site: Site, sync: Sync, log: Path, command: tuple[str, ...]) -> Ended:
-    """Run a command in which the disk fails at one call."""
+    """Run a command in which the disk fails at one call; of a file without a place of its own, at any such call."""
     inject = f"inject={sync.call}:error=EIO:when={sync.number}"
-    ended = site.run((*strace(log, sync.call, "-P", sync.path, "-e", inject), *command), **asked_as(command))
+    at = ("-P", sync.path) if sync.path else ()
+    ended = site.run((*strace(log, sync.call, *at, "-e", inject), *command), **asked_as(command))
     assert "(INJECTED)" in log.read_text(), f"{sync} was not reached:\n{ended.text}"
     assert "Traceback" not in ended.text, ended.text
     return ended
@@ -115,11 +116,13 @@ def test_a_disk_that_fails_while_packaging_is_one_line_and_no_half_release(site:
     database = site.root / ".lockstep" / "mlflow.db"
     unpublished = database.read_bytes()
     forget_packaging(site)
-    cases = syncs(site, log)
+    cases = syncs(traced(site, log, SYNCS))
     assert {Path(case.path).name for case in cases} >= {".live.json.new", ".lockstep", "package", "mlflow.db"}
 
     for case in cases:
         forget_what_is_synced(site)
+        if case.path.endswith("/releases"):
+            shutil.rmtree(case.path)
         database.write_bytes(unpublished)
         ended = refused(site, case, log, STAGE if case.told else REPRO)
         is_whole(site, live)
@@ -131,7 +134,28 @@ def test_a_disk_that_fails_while_packaging_is_one_line_and_no_half_release(site:
             ended.said("lockstep package: ", REFUSED)
             site.completes(REPRO, made=["package"])
 
-    assert [case.told for case in cases].count("") == 2, "the pointer to the live release, and its folder"
+    held = [case for case in cases if not case.told]
+    assert {Path(case.path).name for case in held} == {".live.json.new", ".lockstep", "releases"}
+    site.completes(made=["package"])
+
+
+def test_a_release_that_cannot_be_made_durable_is_not_there(site: Site, tmp_path: Path) -> None:
+    """EIO at the first of its files, in the middle, and at the last; it is written where no name is known before."""
+    log, live = tmp_path / "strace", (site.root / ".lockstep" / "live.json").read_bytes()
+    forget_packaging(site)
+    calls = SYNC.findall(traced(site, log, SYNCS))
+    own = [number for number, (_, _, path) in enumerate(calls, 1) if "/writing-" in path]
+    files = [path for _, _, path in calls if "/writing-" in path]
+    assert {"manifest.json", "card.json", "contract.json"} <= {Path(path).name for path in files}
+    assert [pid for pid, _, _ in calls[: own[-1]]] == [calls[0][0]] * own[-1], "all by one process, before any other"
+
+    for number in (own[0], own[len(own) // 2], own[-1]):
+        forget_packaging(site)
+        refused(site, Sync("fsync", "", number), log, REPRO).said("lockstep package: ", REFUSED, "writing-")
+        is_whole(site, live)
+        assert site.leftovers() == []
+        assert list((site.root / ".lockstep" / "releases").iterdir()) == []
+
     site.completes(made=["package"])
 
 

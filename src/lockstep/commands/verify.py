@@ -17,7 +17,9 @@ class Verdict:
 
 def verify(root: Path) -> Verdict:
     """Check all outs; a damaged object leaves the cache, and what lacks is fetched if there is a remote."""
-    recorded = {out["path"]: out["md5"] for entry in graph.recorded(root).values() for out in entry.get("outs", [])}
+    entries = graph.recorded(root)
+    outs = [out for stage in graph.load(root) for out in entries.get(stage.name, {}).get("outs", [])]
+    recorded = {out["path"]: out["md5"] for out in outs}
     recorder, lines = Recorder(root), list[str]()
     try:
         lacking = recorder.mend(recorded, lines.append)
@@ -26,7 +28,10 @@ def verify(root: Path) -> Verdict:
     changed = [
         path for path, named in recorded.items() if (root / path).exists() and graph.digest(root / path) != named
     ]
+    absent = [path for path in recorded if path not in lacking and not (root / path).exists()]
+    lines += [f"{path}: it is missing here; `dvc repro` takes it from DVC's cache" for path in absent]
     lines += [f"{path}: DVC's cache cannot give it back; `dvc repro` makes it again" for path in lacking]
     lines += [f"{path}: its bytes are not those that dvc.lock records; `dvc repro` makes it again" for path in changed]
     well = f"{len(recorded)} outs are what dvc.lock records, in the working tree and in DVC's cache"
-    return Verdict(not (lacking or changed), "\n".join([*lines, *([] if lacking or changed else [well])]))
+    found = [*lacking, *absent, *changed]
+    return Verdict(not found, "\n".join([*lines, *([] if found else [well])]))

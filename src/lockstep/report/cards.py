@@ -1,5 +1,6 @@
 """Say in a few lines of Markdown what a stage found: what the Prefect UI shows as artifacts."""
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ def of(root: Path, outs: tuple[str, ...]) -> dict[str, str]:
         "reports/metrics.json": ("scores", scores),
         "reports/verdict.json": ("verdict", verdict),
     }
-    return {
-        known[path][0]: known[path][1](json.loads((root / path).read_text("utf-8")))
-        for path in outs
-        if path in known and (root / path).exists()
-    }
+    found = {}
+    for path in outs:
+        if path in known:
+            name, tell = known[path]
+            with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):  # another run puts it back just then
+                found[name] = tell(json.loads((root / path).read_text("utf-8")))
+    return found
 
 
 @dataclass(frozen=True)
