@@ -146,7 +146,7 @@ def test_a_release_that_cannot_be_made_durable_is_not_there(site: Site, tmp_path
     calls = SYNC.findall(traced(site, log, SYNCS))
     own = [number for number, (_, _, path) in enumerate(calls, 1) if "/writing-" in path]
     files = [path for _, _, path in calls if "/writing-" in path]
-    assert {"manifest.json", "card.json", "contract.json"} <= {Path(path).name for path in files}
+    assert {"manifest.json", "predictor.json", "contract.json"} <= {Path(path).name for path in files}
     assert [pid for pid, _, _ in calls[: own[-1]]] == [calls[0][0]] * own[-1], "all by one process, before any other"
 
     for number in (own[0], own[len(own) // 2], own[-1]):
