@@ -41,8 +41,6 @@ SLUG = "params-yaml"
 POLL_S = 2.0
 SERVER_WITHIN_S = 120.0
 ASK_EVERY_S = 0.2
-
-
 KINDS = {"cron": "a line of cron that Prefect takes", "timezone": "the name of a time zone, such as Europe/Berlin"}
 BEGUN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
@@ -116,10 +114,15 @@ async def _close_begun(client: PrefectClient, deployment: UUID) -> None:
 
 
 async def _set_schedule(client: PrefectClient, deployment: UUID, schedule: CronSchedule | None) -> None:
-    """Make the schedule of params.yaml the deployment's; those made in the UI stay."""
-    for one in await client.read_deployment_schedules(deployment):
-        if one.slug == SLUG:
-            await client.delete_deployment_schedule(deployment, one.id)
+    """Make the schedule of params.yaml the deployment's; those made in the UI stay.
+
+    One that is the same already stays too: with it Prefect would remove the slots that were missed.
+    """
+    ours = [one for one in await client.read_deployment_schedules(deployment) if one.slug == SLUG]
+    if [one.schedule for one in ours if one.active] == [schedule]:
+        return
+    for one in ours:
+        await client.delete_deployment_schedule(deployment, one.id)
     if schedule is not None:
         create = DeploymentScheduleCreate(schedule=schedule, active=True, slug=SLUG)
         await client.create_deployment_schedules(deployment, [create])

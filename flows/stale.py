@@ -4,8 +4,8 @@ Each run of this project notes its process in ``.lockstep/runs/``. A note whose 
 run that lives, or of which nothing is known, is never touched.
 """
 
-import contextlib
 import json
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +17,8 @@ from prefect.states import Crashed
 from lockstep import alive, digest, project
 
 FOLDER = "runs"
+KEPT_S = 90 * 24 * 3600.0
+"""How long a note is kept of a run that the servers asked so far do not know; another one may."""
 MESSAGE = "its process was killed; what it finished is kept, and the next run goes on from there"
 
 
@@ -45,15 +47,19 @@ def _is_dead(note: Path) -> bool:
 
 
 def _close(client: SyncPrefectClient, note: Path) -> str:
-    """Close one run; return its name, empty where it was over, or this server never knew it."""
+    """Close one run; return its name, empty where it was over, or this server does not know it."""
     run, closed = UUID(note.stem), ""
-    with contextlib.suppress(ObjectNotFound):
+    try:
         found = client.read_flow_run(run)
-        if found.state is None or not found.state.is_final():
-            for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))):
-                if task.state is None or not task.state.is_final():
-                    client.set_task_run_state(task.id, Crashed(message=MESSAGE), force=True)
-            client.set_flow_run_state(run, Crashed(message=MESSAGE), force=True)
-            closed = found.name
+    except ObjectNotFound:
+        if note.exists() and time.time() - note.stat().st_mtime > KEPT_S:
+            note.unlink(missing_ok=True)
+        return ""
+    if found.state is None or not found.state.is_final():
+        for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))):
+            if task.state is None or not task.state.is_final():
+                client.set_task_run_state(task.id, Crashed(message=MESSAGE), force=True)
+        client.set_flow_run_state(run, Crashed(message=MESSAGE), force=True)
+        closed = found.name
     note.unlink(missing_ok=True)
     return closed

@@ -120,6 +120,14 @@ def test_outside_of_git_there_is_no_commit(root, tmp_path_factory):
     assert (entry["commit"], entry["dirty"], entry["patch"]) == (None, None, None)
 
 
+def test_where_git_fails_nobody_knows_whether_the_tree_is_dirty(root):
+    (root / ".git" / "index").write_bytes(b"no index")
+
+    entry = write(root)
+
+    assert (entry["commit"], entry["dirty"]) == (git(root, "rev-parse", "HEAD"), None)
+
+
 def test_an_entry_is_json_that_a_person_can_read(root):
     entry = write(root)
     path = project.state(root) / "ledger" / "make" / f"{entry['digest']}.json"

@@ -69,6 +69,7 @@ def activate(root: str) -> None:
         "MLFLOW_ARTIFACTS_DESTINATION": os.path.join(state, "mlartifacts"),
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # else pickle
         "PREFECT_CLIENT_MAX_RETRIES": "2",  # else a run whose server is gone hangs for minutes after its last stage
+        "PREFECT_API_REQUEST_TIMEOUT": "10",  # else one whose server hangs waits for minutes, deaf to its time limits
         **prefect_server(state),
     }
     # Threads that wait for each other asleep: on a machine shared with others, spinning costs several times the work.

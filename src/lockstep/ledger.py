@@ -71,16 +71,18 @@ def _place(root: Path, name: str, named: str) -> Path:
 
 
 def _code(root: Path) -> dict[str, Any]:
-    """Return commit, whether files differ from it, and the patch; nulls outside of git."""
-    commit = _git(root, "rev-parse", "HEAD").strip()
+    """Return commit, whether files differ from it, and the patch; nulls outside of git, or where it does not tell."""
+    commit = _git(root, "rev-parse", "HEAD")
     if not commit:
         return {"commit": None, "dirty": None, "patch": None}
     # What stages make is no change of the code, and the lock is written while they run.
     # Not refreshing the index: a kill while git writes it would leave a lock that stops every later commit.
     diff = ("-c", "diff.autoRefreshIndex=false", "diff", "HEAD", "--binary")
     patch = _git(root, *diff, "--", ".", ":!dvc.lock", ":!models", ":!reports")
-    new = _git(root, "ls-files", "--others", "--exclude-standard", "--", ".", ":!dvc.lock").splitlines()
-    return {"commit": commit, "dirty": bool(patch or new), "patch": _keep(root, patch), "untracked": new[:100]}
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "--", ".", ":!dvc.lock")
+    dirty = True if patch or new else None if patch is None or new is None else False
+    untracked = (new or "").splitlines()[:100]
+    return {"commit": commit.strip(), "dirty": dirty, "patch": _keep(root, patch or ""), "untracked": untracked}
 
 
 def _keep(root: Path, patch: str) -> str | None:
@@ -94,14 +96,15 @@ def _keep(root: Path, patch: str) -> str | None:
     return named
 
 
-def _git(root: Path, *words: str) -> str:
+def _git(root: Path, *words: str) -> str | None:
+    """Return what git says, or None where it fails."""
     try:
         asked = subprocess.run(
             ["git", *words], cwd=root, capture_output=True, text=True, errors="replace", check=False, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return asked.stdout if asked.returncode == 0 else ""
+        return None
+    return asked.stdout if asked.returncode == 0 else None
 
 
 def _blas() -> list[str]:

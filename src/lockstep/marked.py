@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 import time
@@ -42,10 +43,12 @@ def end_orphans(mark: str, parent: int) -> None:
     _kill_all(orphans)
 
 
-def end_with_parent() -> None:
-    """Have the kernel ask this process to end when its parent does (Linux)."""
+def end_with_parent(parent: int) -> None:
+    """Have the kernel ask this process to end when its parent does (Linux), or has ended already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _kill_all(find: Callable[[], list[psutil.Process]]) -> None:

@@ -41,7 +41,7 @@ class Server:
     stop_s: int = 10
     """Seconds it has to end when it is asked to."""
     group: bool = True
-    """Whether all of its process group is asked to end, not it alone."""
+    """Whether all of its process group is asked to end, not it alone, which then ends in order what it runs."""
 
     @property
     def title(self) -> str:
@@ -63,8 +63,8 @@ def listed(root: Path, ports: Mapping[str, int]) -> list[Server]:
             _python("lockstep.serve", "live", str(ports["service"])),
             lambda: not (state / released.LIVE).exists() or _answers(ports["service"], "/readyz"),
             hopeless="Application startup failed",
+            group=False,
         ),
-        # It ends its flow runs itself, in order, so it alone is asked to.
         Server("flows", _python("flows.deploy"), (state / SERVED).exists, stop_s=30, group=False),
     ]
     if "mlflow" in ports:

@@ -5,7 +5,6 @@ supervisord's kills its programs, and theirs whatever they started, since every 
 that at its start (``LOCKSTEP_UP``, see activate.py). What is left all the same is found by that mark.
 """
 
-import contextlib
 import os
 import re
 import selectors
@@ -16,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lockstep import marked, project
@@ -32,7 +32,7 @@ RETRIES = 3
 MARGIN_S = 10.0
 LOOK_EVERY_S = 0.1
 ERROR = re.compile(r"(?:ERROR\b.*|[\w.]*(?:Error|Exception|Exit)): ")
-EVENT = re.compile(r" (spawned|exited|gave up): '?(\w+)'?(?: with pid (\d+)| \(([^;)]*))?")
+EVENT = re.compile(r" (exited|gave up): (\w+)(?: \(([^;)]*))?")
 HEAD = f"""\
 ; Written by `lockstep up` for the supervisord that it runs; there is no control socket.
 [supervisord]
@@ -64,11 +64,10 @@ stdout_logfile_backups=1
 
 @dataclass(frozen=True)
 class Event:
-    """What supervisord says of a program: ``spawned``, ``exited`` or ``gave up``."""
+    """What supervisord says of a program: ``exited`` or ``gave up``."""
 
     kind: str
     name: str
-    pid: int = 0
     how: str = ""
     """How it ended: ``exit status 1``, ``terminated by SIGKILL``."""
 
@@ -84,8 +83,6 @@ class Supervisor:
         (self._state / CONFIG).write_text(config(root, listed, mark), "utf-8")
         self._logs = {name: _Log(self.logs / f"{name}.log") for name in self.servers}
         self._errors = _Log(self.logs / "supervisor.err", began=0)
-        self._pids: dict[str, int] = {}
-        self._restarted: set[int] = set()
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Start it, and so every server."""
@@ -98,7 +95,7 @@ class Supervisor:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C is for this process alone, which then stops all in order
-                preexec_fn=marked.end_with_parent,
+                preexec_fn=partial(marked.end_with_parent, os.getpid()),
             )
         assert self._process.stdout
         self._output = self._process.stdout
@@ -138,20 +135,10 @@ class Supervisor:
             waiting.register(self._output, selectors.EVENT_READ)
             waiting.select(within_s)
         *lines, self._rest = (self._rest + (self._output.read() or b"")).split(b"\n")
-        for event in filter(None, (parse(line.decode("utf-8", "replace")) for line in lines)):
-            if event.kind == "spawned":
-                self._pids[event.name] = event.pid
-            elif self._pids.get(event.name) not in self._restarted:
-                yield event
+        yield from filter(None, (parse(line.decode("utf-8", "replace")) for line in lines))
         if (status := self._process.poll()) is not None:
             said = self._errors.last() or f"status {status}"
             raise Unavailable(f"supervisord ended, and all that it ran with it: {said}. Start it again.")
-
-    def restart(self, name: str) -> None:
-        """Have a server started anew."""
-        self._restarted.add(self._pids[name])
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pids[name], signal.SIGTERM)
 
     def end_orphans(self) -> None:
         """Kill what a server that ended left behind."""
@@ -223,12 +210,10 @@ def parse(line: str) -> Event | None:
     """Return what a line of supervisord's log says of a program, if anything.
 
     >>> parse("2026-01-02 03:04:05,678 WARN exited: mlflow (exit status 1; not expected)")
-    Event(kind='exited', name='mlflow', pid=0, how='exit status 1')
-    >>> parse("2026-01-02 03:04:05,678 INFO spawned: 'mlflow' with pid 123").pid
-    123
+    Event(kind='exited', name='mlflow', how='exit status 1')
     """
     found = EVENT.search(line)
-    return Event(found[1], found[2], int(found[3] or 0), found[4] or "") if found else None
+    return Event(found[1], found[2], found[3] or "") if found else None
 
 
 def _literal(text: str) -> str:

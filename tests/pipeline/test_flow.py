@@ -1,5 +1,7 @@
 """The flow leaves what ``dvc repro`` leaves, and its runs say what happened."""
 
+import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ import prefect_server
 import project
 import pytest
 
-from lockstep import graph, ledger
+from lockstep import alive, digest, graph, ledger
 
 
 @dataclass(frozen=True)
@@ -176,3 +178,28 @@ def test_parameters_that_are_wrong_stop_the_flow_before_any_stage(kept: Path, se
     assert ran.said.rstrip().splitlines()[-1].startswith("params.yaml: unknown key 'sed'")
     assert "Traceback" not in ran.said
     assert ran.tasks == {}
+
+
+def test_a_note_of_a_run_that_this_server_does_not_know_is_kept_for_the_one_that_does(
+    server: prefect_server.Server, tmp_path: Path
+) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows import stale
+
+    note = tmp_path / ".lockstep" / stale.FOLDER / f"{uuid.uuid4()}.json"
+    digest.write_atomic(note, digest.dump_json({**alive.me().as_json(), "started": "1"}))
+
+    with temporary_settings({PREFECT_API_URL: server.environment["PREFECT_API_URL"]}):
+        assert stale.close(tmp_path) == []
+        assert note.exists()
+        os.utime(note, (0, 0))
+        assert stale.close(tmp_path) == []
+
+    assert not note.exists(), "nobody has known it for months"
+
+
+def test_a_server_that_hangs_is_not_waited_for_for_minutes(kept: Path) -> None:
+    shows = "from prefect.settings import get_current_settings as found; print(found().api.request_timeout)"
+
+    assert project.said(project.run(kept, "python", "-c", shows)) == "10.0\n"

@@ -88,6 +88,17 @@ def test_a_change_that_is_not_committed_is_named_by_its_patch(root: Path) -> Non
     assert (root / f".lockstep/ledger/patches/{linear.data.tags['lockstep.patch']}.patch").is_file()
 
 
+def test_where_git_failed_nobody_knows_whether_files_differed(root: Path) -> None:
+    finished.search(root, "linear", [finished.trial(0), finished.trial(1)], study="0" * 64)
+    (root / ".git" / "index").write_bytes(b"no index")
+    finished.record(root)
+
+    tracking.publish(root)
+
+    runs = finished.runs(finished.client(root), "search")
+    assert [run.data.tags["lockstep.dirty"] for run in runs if run.data.params["family"] == "linear"] == ["unknown"]
+
+
 def test_data_sets_are_named_by_their_digests(shown: Path, winner: Run) -> None:
     found = {put.dataset.name: put for put in winner.inputs.dataset_inputs}
 

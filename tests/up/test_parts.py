@@ -138,6 +138,16 @@ def test_without_schedules_no_flow_is_loaded(root: Path) -> None:
     assert up.check_schedules(root) == {}, "there are none here that could be"
 
 
+def test_schedules_that_take_too_long_to_check_are_told_in_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "params.yaml").write_text(PARAMS + 'schedules: {train: {cron: "0 3 * * 1"}}\n')
+    monkeypatch.setattr(up, "CHECK_WITHIN_S", 0.001)
+
+    with pytest.raises(Unavailable, match=r"must have looked at the schedules within 0\.001 s; it had not\. See "):
+        up.check_schedules(root)
+
+
 def test_another_environment_is_refused_before_anything_starts(root: Path) -> None:
     (root / "requirements.lock").write_text("supervisor==0.1\n")
 
@@ -177,10 +187,10 @@ def test_the_supervisors_file_holds_no_secret_and_no_control_socket(root: Path) 
 @pytest.mark.parametrize(
     ("line", "event"),
     [
-        ("2026 INFO spawned: 'flows' with pid 12", Event("spawned", "flows", 12)),
+        ("2026 INFO spawned: 'flows' with pid 12", None),
         (
             "2026 WARN exited: flows (terminated by SIGKILL; not expected)",
-            Event("exited", "flows", 0, "terminated by SIGKILL"),
+            Event("exited", "flows", "terminated by SIGKILL"),
         ),
         ("2026 INFO gave up: flows entered FATAL state, too many start retries too quickly", Event("gave up", "flows")),
         ("2026 INFO success: flows entered RUNNING state", None),

@@ -124,7 +124,7 @@ def test_another_project_is_told_who_has_the_port(up: Up, root: Path) -> None:
     assert not (root / ".lockstep" / "up.json").exists()
 
 
-@pytest.mark.parametrize(("name", "word"), [("mlflow", "mlflow"), ("service", "bentoml")])
+@pytest.mark.parametrize(("name", "word"), [("mlflow", "mlflow"), ("service", "live"), ("service", "bentoml")])
 def test_a_server_that_is_killed_is_started_again_and_it_is_said(name: str, word: str, up: Up) -> None:
     (before,) = up.processes(word)
     below = before.children(recursive=True)
@@ -146,6 +146,10 @@ def answers(up: Up, name: str) -> bool:
         return False
 
 
+def serves(up: Up, model: str) -> bool:
+    return answers(up, "service") and up.ask("service", "GET", "/")[1]["model"] == model
+
+
 def test_a_run_that_a_killed_starter_left_is_closed_by_the_next(up: Up) -> None:
     run = up.start_run("PENDING")  # taken, and never begun
     (before,) = up.processes("flows.deploy")
@@ -156,17 +160,51 @@ def test_a_run_that_a_killed_starter_left_is_closed_by_the_next(up: Up) -> None:
     up.until(lambda: up.state_of(up.start_run()) != "CANCELLED")
 
 
-def test_what_is_promoted_is_served(up: Up) -> None:
-    before = json.loads((up.root / ".lockstep" / "live.json").read_text())
-    folders = sorted(path.name for path in (up.root / ".lockstep" / "releases").iterdir())
-    (other,) = set(folders) - {before["release"]}
+def test_of_the_slots_that_were_missed_one_is_made_up_for(up: Up) -> None:
+    slots = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}, "sort": "NEXT_SCHEDULED_START_TIME_ASC"}
+    missed = [run["id"] for run in up.until(lambda: up.prefect("POST", "/flow_runs/filter", slots))[:3]]
+    schedule = up.deployment()["schedules"][0]["id"]
+    (before,) = up.processes("flows.deploy")
+    before.suspend()
+    for hour, run in enumerate(missed):
+        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": f"2026-01-02T0{hour}:00:00Z"}}
+        up.prefect("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+
+    before.kill()
+
+    up.until(lambda: sorted(up.state_of(run) for run in missed) == ["CANCELLED", "CANCELLED", "COMPLETED"])
+    assert [one["id"] for one in up.deployment()["schedules"]] == [schedule]
+
+
+def test_of_promotions_in_a_row_the_last_is_served_and_none_counts_as_a_failed_start(up: Up) -> None:
+    pointer = up.root / ".lockstep" / "live.json"
+    releases = sorted(path.name for path in (up.root / ".lockstep" / "releases").iterdir())
+    (keeper,) = up.processes("lockstep.serve", "live")
+
+    for _ in range(5):
+        before = json.loads(pointer.read_text())
+        (other,) = set(releases) - {before["release"]}
+        project.said(project.lockstep(up.root, "release", "promote", other))
+        live = json.loads(pointer.read_text())
+        up.until(lambda live=live: serves(up, live["model"]))
+        up.until(lambda live=live: up.has_said(f"{live['bento']} is live"))
+
+    assert up.processes("lockstep.serve", "live") == [keeper]
+
+
+def test_what_goes_live_while_the_service_starts_is_served(up: Up) -> None:
+    pointer = up.root / ".lockstep" / "live.json"
+    before = json.loads(pointer.read_text())
+    (other,) = {path.name for path in (up.root / ".lockstep" / "releases").iterdir()} - {before["release"]}
+    (keeper,) = up.processes("lockstep.serve", "live")
+    keeper.kill()
+    (started,) = up.until(lambda: [one for one in up.processes("lockstep.serve", "live") if one != keeper])
+    up.until(lambda: started.children())
 
     project.said(project.lockstep(up.root, "release", "promote", other))
 
-    live = json.loads((up.root / ".lockstep" / "live.json").read_text())
-    up.until(lambda: answers(up, "service") and up.ask("service", "GET", "/")[1]["model"] == live["model"])
-    assert up.has_said(f"{live['bento']} is live")
-    assert not up.has_said("the service ended (exit")
+    live = json.loads(pointer.read_text())
+    up.until(lambda: serves(up, live["model"]))
 
 
 def test_ctrl_c_stops_everything_in_order(up: Up) -> None:

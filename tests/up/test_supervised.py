@@ -1,5 +1,6 @@
 """A real supervisord, with programs that start at once in place of servers."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from lockstep import marked, servers, supervised
+from lockstep.commands import up
 from lockstep.errors import Unavailable
 from lockstep.servers import Server
 from lockstep.supervised import Event, Supervisor
@@ -114,7 +116,7 @@ def test_one_that_is_killed_is_started_again_and_nothing_of_it_is_left(start: St
     event = next_event(supervisor)
     supervisor.end_orphans()
 
-    assert event == Event("exited", "a", 0, "terminated by SIGKILL")
+    assert event == Event("exited", "a", "terminated by SIGKILL")
     assert not {process.pid for process in before} & {process.pid for process in marked.living(MARK)}
     until(lambda: len(marked.living(MARK)) == 3)
 
@@ -129,16 +131,31 @@ def test_one_that_ends_right_after_its_start_is_given_up(start: Start, monkeypat
     assert [event.kind for event in events] == ["exited", "exited", "gave up"]
 
 
-def test_one_that_is_restarted_on_purpose_is_no_event(start: Start) -> None:
+def test_without_its_parent_it_ends_as_by_ctrl_c(start: Start, root: Path) -> None:
+    supervisor, nobody = start(a=SLEEP), 0
+
+    with pytest.raises(KeyboardInterrupt):
+        up._follow(root / ".lockstep", "", nobody, supervisor, print)
+
+
+def test_a_parent_that_is_gone_before_it_is_watched_is_noticed() -> None:
+    program = "from lockstep import marked; marked.end_with_parent(1 << 30); print('lives')"
+
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (asked.returncode, asked.stdout) == (-signal.SIGTERM, "")
+
+
+def test_what_went_live_during_the_start_is_said(start: Start, root: Path) -> None:
     supervisor = start(a=SLEEP)
-    assert works(supervisor, "a")
-    (first,) = marked.living(MARK)
-    assert list(supervisor.events(0.1)) == []
+    pointer = {"release": "2" * 64, "bento": "churn:2", "manifest": "3" * 64, "model": "churn:2"}
+    (root / ".lockstep" / "live.json").write_text(json.dumps(pointer))
 
-    supervisor.restart("a")
+    def say(words: str) -> None:
+        raise InterruptedError(words)
 
-    until(lambda: [process.pid for process in marked.living(MARK)] not in ([], [first.pid]))
-    assert list(supervisor.events(0.5)) == []
+    with pytest.raises(InterruptedError, match="churn:2 is live; the service answers by it in a moment"):
+        up._follow(root / ".lockstep", "churn:1", os.getppid(), supervisor, say)
 
 
 def test_with_the_supervisor_all_that_it_runs_is_killed(start: Start) -> None:

@@ -1,5 +1,6 @@
 """Run the Prefect server, the MLflow server, the service and the flows together, until asked to stop."""
 
+import os
 import secrets
 import signal
 import subprocess
@@ -10,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from lockstep import marked, params, ports, project, running, servers, supervised
-from lockstep.errors import IntegrityError, ParamsError, Unavailable
+from lockstep import marked, params, ports, project, running, serve, servers, supervised
+from lockstep.errors import ParamsError, Unavailable
 from lockstep.params import Schedule
 from lockstep.service import released
 from lockstep.supervised import Supervisor
@@ -38,9 +39,9 @@ def up(root: Path, wanted: Mapping[str, int], say: Say, *, free_ports: bool = Fa
     Unavailable
         Another one runs already, a port is taken, or a server died or was never healthy. Nothing is left running.
     """
-    began = time.monotonic()
+    began, parent = time.monotonic(), os.getppid()
     project.check_environment(root)
-    marked.end_with_parent()
+    marked.end_with_parent(parent)
     with running.claim(root), _signals_interrupt():
         _end_what_was_left(root, say)
         chosen = choose_ports(root, wanted, free=free_ports)
@@ -50,6 +51,7 @@ def up(root: Path, wanted: Mapping[str, int], say: Say, *, free_ports: bool = Fa
         running.write(root, mark, addresses, ready=False)
         (state / servers.SERVED).unlink(missing_ok=True)  # a killed one's
         supervisor = Supervisor(root, servers.listed(root, chosen), mark)
+        live = serve.tag(state)
         say("starting; Ctrl-C stops everything")
         supervisor.start(servers.environment(root, chosen))
         try:
@@ -57,7 +59,7 @@ def up(root: Path, wanted: Mapping[str, int], say: Say, *, free_ports: bool = Fa
             running.write(root, mark, addresses, ready=True)
             say(_describe(root, addresses, schedules))
             say(f"all healthy after {time.monotonic() - began:.1f} s; logs in {supervisor.logs}; Ctrl-C stops all")
-            _follow(state, supervisor, say)
+            _follow(state, live, parent, supervisor, say)
         except KeyboardInterrupt:
             with suppress(OSError):  # the terminal may be gone
                 say("stopping")
@@ -73,11 +75,21 @@ def check_schedules(root: Path) -> dict[str, Schedule]:
     ------
     ParamsError
         In one line.
+    Unavailable
+        It took too long to ask.
     """
     schedules = params.load(root).schedules
     if schedules:
         command = [sys.executable, "-m", "flows.deploy", "--check"]
-        asked = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=CHECK_WITHIN_S)
+        try:
+            asked = subprocess.run(
+                command, cwd=root, capture_output=True, text=True, check=False, timeout=CHECK_WITHIN_S
+            )
+        except subprocess.TimeoutExpired:
+            raise Unavailable(
+                f"flows/deploy.py must have looked at the schedules within {CHECK_WITHIN_S:g} s; it had not. "
+                "See what keeps this machine busy, and start again."
+            ) from None
         if asked.returncode:
             raise ParamsError((asked.stderr.strip() or "flows/deploy.py ended").splitlines()[-1])
     return schedules
@@ -126,10 +138,9 @@ def _describe(root: Path, addresses: Mapping[str, str], schedules: Mapping[str, 
     return "\n".join(f"{name:8}  {addresses[name]}  {more}".rstrip() for name, more in said.items())
 
 
-def _follow(state: Path, supervisor: Supervisor, say: Say) -> None:
-    """Say what happens to the servers; have the service started again where something else goes live."""
-    live = _live(state)
-    while True:
+def _follow(state: Path, live: str, parent: int, supervisor: Supervisor, say: Say) -> None:
+    """Say what happens to the servers and that something else goes live; end as by Ctrl-C once the parent is gone."""
+    while os.getppid() == parent:
         for event in supervisor.events(LOOK_EVERY_S):
             title = supervisor.servers[event.name].title
             if event.kind == "exited":
@@ -140,19 +151,10 @@ def _follow(state: Path, supervisor: Supervisor, say: Say) -> None:
                 say(f"{title} is given up: it ended {supervised.RETRIES + 1} times right after its start: {last}")
                 if event.name == NEEDED:
                     raise Unavailable(f"without {title} nothing else has a use; mend what it said and start again.")
-        before, live = live, _live(state) or live
+        before, live = live, serve.tag(state) or live
         if live != before:
             say(f"{live} is live; the service answers by it in a moment")
-            if before:
-                supervisor.restart("service")
-
-
-def _live(state: Path) -> str:
-    """Return the tag of what is live; empty where nothing is, or nothing that can be read."""
-    with suppress(IntegrityError):
-        pointer = released.read_pointer(state / released.LIVE)
-        return pointer.bento if pointer else ""
-    return ""
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def maker(root: Path, made: Made) -> Maker:
         return Maker(tags, None, None)
     if entry["commit"]:
         tags |= {"lockstep.commit": entry["commit"], "mlflow.source.git.commit": entry["commit"]}
-        tags["lockstep.dirty"] = "yes" if entry["dirty"] else "no"
+        tags["lockstep.dirty"] = {True: "yes", False: "no", None: "unknown"}[entry["dirty"]]
     if entry["patch"]:
         tags["lockstep.patch"] = entry["patch"]
     tags |= {"lockstep.made_at": entry["began"], "lockstep.made_on": alive.read(entry["owner"]).host}
