@@ -168,9 +168,8 @@ def test_a_search_killed_once_at_any_moment_ends_as_if_undisturbed(
     for i in range(KILLS):
         root, workers = project.copy(small, tmp_path / str(i)), dice.choice("124")
         if i % 2:
-            kill_midway(
-                root, family, 0, dice.uniform(0, 0.4 * TRIALS * whole.trial_s[family]), LOCKSTEP_WORKERS=workers
-            )
+            n_more, after_s = dice.randrange(TRIALS * 2 // 3), dice.uniform(0, whole.trial_s[family])
+            kill_midway(root, family, n_more, after_s, LOCKSTEP_WORKERS=workers)
         else:
             kill(start(root, family, LOCKSTEP_WORKERS=workers), dice.uniform(0, whole.all_s[family]))
         counts.append(n_judged(root))
