@@ -111,7 +111,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     digest.write_atomic(path, "old")
 
     def fail(*_):
-        raise OSError("disk full")
+        raise OSError(28, "disk full")
 
     monkeypatch.setattr(digest.os, call, fail)
     with pytest.raises(OSError, match="disk full"):
