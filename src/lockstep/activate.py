@@ -70,6 +70,7 @@ def activate(root: str) -> None:
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # else pickle
         "PREFECT_CLIENT_MAX_RETRIES": "2",  # else a run whose server is gone hangs for minutes after its last stage
         "PREFECT_API_REQUEST_TIMEOUT": "10",  # else one whose server hangs waits for minutes, deaf to its time limits
+        "LOCKSTEP_PREDICTIONS": os.path.join(state, "predictions"),
         **prefect_server(state),
     }
     # Threads that wait for each other asleep: on a machine shared with others, spinning costs several times the work.

@@ -35,6 +35,8 @@ POLL_S = 0.05
 ANSWER_WITHIN_S = 30.0
 BATCH = 50
 PR_SET_PDEATHSIG = 1
+ASIDE = ("warnings", "prediction_id")
+"""What an answer holds beside what evaluate recorded."""
 MARK = "LOCKSTEP_REPLAY"
 """In the environment of the child and of all that it starts, to find them by."""
 WORKER_FAILED = "Application startup failed"
@@ -97,6 +99,7 @@ def serving(tag: str, *, ready_within_s: float = READY_WITHIN_S) -> Iterator[int
     port = _free_port()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment[MARK] = secrets.token_hex(16)
+    environment["LOCKSTEP_PREDICTIONS"] = ""  # nobody asked; nothing is recorded
     with tempfile.TemporaryDirectory(prefix="lockstep-replay-") as folder, (Path(folder) / "log").open("w+") as log:
         environment["TMPDIR"] = folder
         empty = Path(folder) / "empty"
@@ -184,7 +187,7 @@ def _post(
         )
     if answer["model"] != model:  # the port was free a moment ago; somebody else may have taken it
         raise ReleaseError(f"predictor {model[:16]} must answer; predictor {answer['model'][:16]} did. Run it again.")
-    return [{key: value for key, value in given.items() if key != "warnings"} for given in answer["predictions"]]
+    return [{key: value for key, value in given.items() if key not in ASIDE} for given in answer["predictions"]]
 
 
 def _bits(value: Any) -> Any:

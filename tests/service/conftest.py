@@ -51,5 +51,5 @@ def openapi(model: Predictor, sample: replay.Sample) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def app(model: Predictor, openapi: dict[str, Any]) -> App:
     app = App()
-    app.serve(model, json.dumps(openapi).encode())
+    app.serve(model, json.dumps(openapi).encode(), "churn:1")
     return app

@@ -70,10 +70,8 @@ def test_the_routes_are_ours_and_health_is_bentomls(port: int, openapi: dict[str
     assert ask(port, "GET", "/nothing")[0] == 404
     assert ask(port, "PUT", "/predict", b"{}")[0] == 405
     assert ask(port, "POST", "/predict", b"{")[0] == 400
-    assert ask(port, "POST", "/predict", b'{"rows": [{}]}') == (
-        422,
-        {"errors": [{"row": 0, "field": "low", "rule": "not_be_null()", "found": "null"}]},
-    )
+    status, answer = ask(port, "POST", "/predict", b'{"rows": [{}]}')
+    assert (status, answer["errors"]) == (422, [{"row": 0, "field": "low", "rule": "not_be_null()", "found": "null"}])
 
 
 def test_a_body_too_long_is_refused_and_the_service_lives_on(port: int, sample: replay.Sample, built: Release) -> None:
@@ -98,12 +96,14 @@ def test_where_nothing_is_live_the_service_says_so_in_one_line(root: Path, built
     assert f"nothing is live: there is no {root}/.lockstep/live.json; run `make run` first." in said
 
 
-def test_from_the_projects_source_what_is_live_is_served(root: Path, built: Release, sample: replay.Sample) -> None:
+def test_from_the_projects_source_what_is_live_is_served_and_recorded(
+    root: Path, built: Release, sample: replay.Sample, tmp_path: Path
+) -> None:
     script = """
 import asyncio, json, sys
 from lockstep.service import main
 main.Service.inner()
-print(main.app._predict(main.app._predictor, json.load(sys.stdin)).decode())
+print(main.app._predict(main.app._predictor, json.load(sys.stdin), "0193" + "0" * 24).decode())
 """
     release.promote(root, built)
     try:
@@ -114,12 +114,17 @@ print(main.app._predict(main.app._predictor, json.load(sys.stdin)).decode())
             text=True,
             check=True,
             cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root / "src")},
+            env={**os.environ, "PYTHONPATH": str(root / "src"), "LOCKSTEP_PREDICTIONS": str(tmp_path / "predictions")},
         )
     finally:
         (root / ".lockstep" / released.LIVE).unlink()
     answers = json.loads(ended.stdout)
-    assert answers["model"] == built.predictor
+    assert (answers["model"], answers["bento"]) == (built.predictor, built.tag)
+    (recorded,) = (tmp_path / "predictions").glob("*.jsonl")
+    lines = [json.loads(line) for line in recorded.read_text().splitlines()]
+    assert [(line["id"], line["prediction"], line["model"]) for line in lines] == [
+        (answer["prediction_id"], answer["prediction"], built.predictor) for answer in answers["predictions"]
+    ]
     assert [answer["prediction"] for answer in answers["predictions"]] == [
         expected["prediction"] for expected in sample.expected
     ]

@@ -110,5 +110,8 @@ def test_schema_and_door_agree(request_body: dict[str, Any], model: Predictor, r
 def test_answers_keep_the_schema_too(openapi: dict[str, Any], sample: replay.Sample) -> None:
     content = openapi["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]
     validator = jsonschema.Draft202012Validator(content["schema"])
-    validator.validate({"model": "digest", "predictions": sample.expected})
-    assert not validator.is_valid({"model": "digest", "predictions": [{"prediction": "perhaps", "probabilities": {}}]})
+    named = {"model": "digest", "bento": "churn:1", "request_id": "1"}
+    answers = [{**answer, "prediction_id": "1-0"} for answer in sample.expected]
+    validator.validate({**named, "predictions": answers})
+    assert not validator.is_valid({**named, "predictions": [{**answers[0], "prediction": "perhaps"}]})
+    assert not validator.is_valid({**named, "predictions": sample.expected})

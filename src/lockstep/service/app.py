@@ -1,12 +1,14 @@
 """Answer requests: a bare ASGI application, so that nothing stands between the bytes and the predictor.
 
-``POST /predict`` takes ``{"rows": [{...}, ...]}`` and gives ``{"predictions": [...], "model": digest}``; every bad row
-is named at once with 422. ``GET /openapi.json`` describes it; ``GET /`` says where things are. Numbers are written so
-that they read back to the same bits.
+``POST /predict`` takes ``{"rows": [{...}, ...]}`` and gives ``{"predictions": [...], ...}``; every bad row is named at
+once with 422. ``GET /openapi.json`` describes it; ``GET /`` says where things are. Numbers are written so that they
+read back to the same bits. Every answer names its request, the model's digest and the bento's tag, in headers too;
+every prediction has an id of its own, by which it is recorded.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import asdict
 from typing import Any
@@ -19,12 +21,14 @@ from lockstep.errors import LockstepError
 from lockstep.predictor import Predictor
 from lockstep.service import body
 from lockstep.service.body import GoneError, Message, Receive, RefusedError
+from lockstep.service.record import Asked, Recorder, prediction_id, request_id
 
 ROWS_INLINE = 100
 """Larger requests are computed in a thread, so that small ones need not wait for them."""
 FAULTS_SHOWN = 50
 """Faults named of one row; a row may hold any number of fields that do not exist."""
 
+Header = tuple[bytes, bytes]
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -36,11 +40,14 @@ class App:
 
     def __init__(self) -> None:
         self._predictor: Predictor | None = None
+        self._recorder: Recorder | None = None
+        self._headers: tuple[Header, ...] = ()
         self._methods = {"/predict": ("POST",), "/openapi.json": ("GET", "HEAD"), "/": ("GET", "HEAD")}
 
-    def serve(self, predictor: Predictor, schema: bytes) -> None:
-        """Answer with ``predictor`` from now on; ``schema`` is the OpenAPI document."""
-        self._door = Door(predictor.contract)
+    def serve(self, predictor: Predictor, schema: bytes, bento: str, recorder: Recorder | None = None) -> None:
+        """Answer with ``predictor`` from now on; ``schema`` is the OpenAPI document, ``bento`` the release's tag."""
+        self._door, self._bento, self._recorder = Door(predictor.contract), bento, recorder
+        self._headers = ((b"x-model", predictor.digest.encode()), (b"x-bento", bento.encode()))
         self._schema = schema
         self._index = orjson.dumps(
             {
@@ -50,6 +57,7 @@ class App:
                 "ready": "GET /readyz",
                 "metrics": "GET /metrics",
                 "model": predictor.digest,
+                "bento": bento,
             }
         )
         self._predictor = predictor
@@ -58,22 +66,26 @@ class App:
         """Answer one request; what goes wrong inside is answered with 500, then raised for the log."""
         if scope["type"] != "http":
             raise LookupError(f"no {scope['type']} here")
+        request = request_id()
+        named = ((b"x-request-id", request.encode()), *self._headers)
         try:
-            answer = await self._respond(scope, receive)
+            answer = await self._respond(scope, receive, request)
         except RefusedError as refusal:
-            await _send(send, refusal.status, orjson.dumps(refusal.answer), refusal.headers)
+            told = orjson.dumps({**refusal.answer, "request_id": request})
+            await _send(send, refusal.status, told, (*named, *refusal.headers))
         except GoneError:
             return
         except LockstepError as error:
-            log.error("%s", error)
-            await _send(send, 500, orjson.dumps({"error": str(error)}))
+            log.error("request %s: %s", request, error)
+            await _send(send, 500, orjson.dumps({"error": str(error), "request_id": request}), named)
         except Exception:
-            await _send(send, 500, orjson.dumps({"error": "the service failed; its log says why."}))
+            told = orjson.dumps({"error": "the service failed; its log says why.", "request_id": request})
+            await _send(send, 500, told, named)
             raise
         else:
-            await _send(send, 200, answer)
+            await _send(send, 200, answer, named)
 
-    async def _respond(self, scope: Scope, receive: Receive) -> bytes:
+    async def _respond(self, scope: Scope, receive: Receive, request: str) -> bytes:
         path, predictor = scope["path"], self._predictor
         if scope["method"] not in self._methods.get(path, ()):
             raise self._misdirected(path)
@@ -83,10 +95,11 @@ class App:
             return self._schema if path == "/openapi.json" else self._index
         rows = body.parse(await body.read(scope["headers"], receive))
         if len(rows) <= ROWS_INLINE:
-            return self._predict(predictor, rows)
-        return await asyncio.to_thread(self._predict, predictor, rows)
+            return self._predict(predictor, rows, request)
+        return await asyncio.to_thread(self._predict, predictor, rows, request)
 
-    def _predict(self, predictor: Predictor, rows: list[dict[str, Any]]) -> bytes:
+    def _predict(self, predictor: Predictor, rows: list[dict[str, Any]], request: str) -> bytes:
+        began, clock = time.time(), time.perf_counter()
         check = self._door.check
         checked = [check(row) for row in rows]
         if any(row.faults for row in checked):
@@ -105,7 +118,13 @@ class App:
             raise LockstepError(f"predictor {predictor.digest[:16]} gave a number that is not finite; not answered.")
         answers = _answers(predictions.values, predictions.output.tolist(), predictor.card.classes)
         _add_warnings(answers, checked)
-        return orjson.dumps({"predictions": answers, "model": predictor.digest})
+        for number, one in enumerate(answers):
+            one["prediction_id"] = prediction_id(request, number)
+        if self._recorder:
+            self._recorder.add(Asked(request, began, time.perf_counter() - clock, rows, answers))
+        return orjson.dumps(
+            {"predictions": answers, "request_id": request, "model": predictor.digest, "bento": self._bento}
+        )
 
     def _misdirected(self, path: str) -> RefusedError:
         if path not in self._methods:
@@ -133,7 +152,7 @@ def _shown(fault: Fault) -> Mapping[str, str]:
     return {"field": fault.field, "rule": fault.rule, "found": fault.found}
 
 
-async def _send(send: Send, status: int, content: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+async def _send(send: Send, status: int, content: bytes, headers: tuple[Header, ...] = ()) -> None:
     length = str(len(content)).encode()
     await send(
         {

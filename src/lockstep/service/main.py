@@ -4,15 +4,19 @@ A bento carries a pointer, ``release.json``, beside its package and answers by t
 project's source the service follows ``.lockstep/live.json``, read once, when a worker starts.
 """
 
+import atexit
 import logging
+import os
 from pathlib import Path
 
 import bentoml
 from bentoml.exceptions import BentoMLException
 
 from lockstep.errors import IntegrityError, LockstepError, ReleaseError
+from lockstep.predictor import Predictor
 from lockstep.service import released
 from lockstep.service.app import App
+from lockstep.service.record import Recorder
 from lockstep.service.released import Found
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -23,6 +27,8 @@ MAX_CONCURRENCY = 256
 """Requests beyond it are answered 429 at once."""
 UNTRACED = ["/predict"]
 """A span costs 250 us, as much as a prediction, and no exporter is set; remove it to trace requests."""
+
+PREDICTIONS = "LOCKSTEP_PREDICTIONS"
 
 log = logging.getLogger("lockstep.service")
 app = App()
@@ -52,8 +58,20 @@ class Service:
 
     def __init__(self) -> None:
         found = find()
-        app.serve(released.load(found), (found.folder / released.SCHEMA).read_bytes())
+        predictor, schema = released.load(found), (found.folder / released.SCHEMA).read_bytes()
+        app.serve(predictor, schema, found.identity.tag, record_of(predictor, found))
         log.info("release %s is served", found.identity.tag)
+
+
+def record_of(predictor: Predictor, found: Found) -> Recorder | None:
+    """Return what records predictions in the folder that ``LOCKSTEP_PREDICTIONS`` names; none where it is empty."""
+    home = os.environ.get("BENTOML_HOME", str(Path.home() / "bentoml"))
+    folder = os.environ.get(PREDICTIONS, f"{home}/predictions")
+    if not folder:
+        return None
+    recorder = Recorder(Path(folder), predictor.contract, found.identity.tag, predictor.digest)
+    atexit.register(recorder.close)
+    return recorder
 
 
 def find() -> Found:

@@ -20,7 +20,12 @@ ROLES = {
     "group": "Groups rows; not seen by the model.",
     "time": "When the row was true.",
 }
-ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+REQUEST_ID = {"type": "string", "description": "Also in the header x-request-id."}
+ERROR = {
+    "type": "object",
+    "required": ["error", "request_id"],
+    "properties": {"error": {"type": "string"}, "request_id": REQUEST_ID},
+}
 
 
 def document(
@@ -175,14 +180,17 @@ def _answer(classes: tuple[str, ...]) -> dict[str, Any]:
             "required": list(classes),
             "properties": dict.fromkeys(classes, chance),
         }
+    one["prediction_id"] = {"type": "string", "description": "By which the service records it."}
     unusual = {"type": "array", "items": notice, "description": "What is unusual about the row, if anything."}
     rows = {"type": "object", "required": list(one), "properties": {**one, "warnings": unusual}}
     return {
         "type": "object",
-        "required": ["predictions", "model"],
+        "required": ["predictions", "request_id", "model", "bento"],
         "properties": {
             "predictions": {"type": "array", "items": rows},
+            "request_id": REQUEST_ID,
             "model": {"type": "string", "description": "Its digest."},
+            "bento": {"type": "string", "description": "The tag of the release."},
         },
     }
 
@@ -191,7 +199,11 @@ def _errors() -> dict[str, Any]:
     error = _strings("field", "rule", "found")
     error["properties"] |= {"row": {"type": "integer", "description": "Position in the request, from 0."}}
     error["required"] = ["row", *error["required"]]
-    return {"type": "object", "required": ["errors"], "properties": {"errors": {"type": "array", "items": error}}}
+    return {
+        "type": "object",
+        "required": ["errors", "request_id"],
+        "properties": {"errors": {"type": "array", "items": error}, "request_id": REQUEST_ID},
+    }
 
 
 def _strings(*names: str) -> dict[str, Any]:
