@@ -24,13 +24,15 @@ _rest_until = 0.0
 def briefly() -> None:
     """Have Prefect tell of a server that is gone in one line, without tracebacks, nor a line for each lost event."""
     logging.raiseExceptions = False  # else every batch of log lines that cannot be sent is told
-    for name in ("prefect.flow_runs", "prefect.events.clients", "prefect._internal.concurrency"):
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.events.clients", "prefect._internal.concurrency"):
         logging.getLogger(name).addFilter(_is_wanted)
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], httpx.HTTPError):
         record.exc_info = record.exc_text = None
+    if record.name == "prefect.task_runs":  # of stages that wait for a failed one Prefect names but a number
+        return "NotReady" not in record.getMessage()
     return record.name == "prefect.flow_runs"
 
 

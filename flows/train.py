@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import shown, stale
+from flows import shown, stale, temporary
 from lockstep.errors import LockstepError, explain
 from lockstep.line import Line, Result, say
 from lockstep.processes import Watch
@@ -81,6 +81,7 @@ def main() -> int:
     """Run the flow once; what came of it is the last line, and the exit status."""
     shown.briefly()
     try:
+        temporary.start_server()
         state = train(return_state=True)
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not isinstance(error.__cause__, httpx.HTTPError):

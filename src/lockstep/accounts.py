@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lockstep import graph, ledger, publishing
+from lockstep import digest, graph, ledger, publishing
 from lockstep.errors import LockstepError
 
 SEARCH, AFTER_SEARCH, LAST = "tune", "fit", "package"
@@ -34,7 +34,7 @@ def of(root: Path, name: str) -> Iterator[None]:
             print(publishing.best_effort(root, AT_MOST_S), flush=True)
         raise
     _enter(root, name, began, time.monotonic() - clock)
-    if kind == LAST or (kind == AFTER_SEARCH and _was_shown(root)):
+    if kind == LAST or (kind == AFTER_SEARCH and (_was_shown(root) or _is_packaged(root))):
         print(publishing.best_effort(root, AT_MOST_S), flush=True)
 
 
@@ -46,6 +46,15 @@ def _was_shown(root: Path) -> bool:
     except LockstepError:  # a damaged entry
         return True
     return any(entry and entry["seconds"] > EVERY_S for entry in entries)
+
+
+def _is_packaged(root: Path) -> bool:
+    """Say whether what was fitted is what was packaged before, so that the line ends here."""
+    try:
+        packaged = digest.read_object(root / "models" / "bento.json").get("predictor")
+        return bool(packaged == digest.of_file(root / "models" / "predictor" / digest.MANIFEST))
+    except (OSError, LockstepError):
+        return False
 
 
 def _enter(root: Path, name: str, began: datetime, seconds: float) -> None:

@@ -15,6 +15,7 @@ TELEMETRY_OFF = {
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its pages call an analytics service at each start, whatever is set
     "SCARF_NO_ANALYTICS": "true",
 }
 

@@ -156,6 +156,8 @@ Predicts `{target}` ({problem}) from `{table}`, {n_rows} rows. Made by `lockstep
 ```
 make run                       # the environment, then the whole line: ingest ... package
 source .venv/bin/activate
+lockstep up                    # the Prefect, MLflow and prediction servers, and schedules
+python flows/train.py          # the same graph as `dvc repro`, by Prefect
 lockstep summary               # the winner and its scores, beside the baselines'
 lockstep status                # what is stale, and why
 lockstep contract show         # what a row may be

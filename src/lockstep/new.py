@@ -1,5 +1,6 @@
 """Write a project for somebody's own table: this tree, with its own parameters, contract, features and README."""
 
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def describe(report: Report) -> str:
         [
             *lines,
             "",
-            f"next: cd {folder} && make run",
+            f"next: cd {shlex.quote(str(folder))} && make run",
             "and review expectations/rows.json, which was suggested from the table",
         ]
     )

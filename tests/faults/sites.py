@@ -68,7 +68,10 @@ class Site:
     # What is done to it.
 
     def start(self, command: tuple[str, ...], *faults: Fault, **more: str) -> Started:
-        """Start a command as a new shell in a terminal would, with the server, the mark and the faults in it."""
+        """Start a command as a new shell in a terminal would, with the server, the mark and the faults in it.
+
+        ``more`` variables win; one without a value is not there.
+        """
         placed = [Placed(fault, self._new("faults", folder=True), self.outs[fault.stage]) for fault in faults]
         log = self._new("logs")
         terminal, its_side = os.openpty()
@@ -80,13 +83,12 @@ class Site:
             SHELL="/bin/bash",  # DVC starts commands by it
             LOCKSTEP_FAULTS=json.dumps([one.as_json() for one in placed]),
             **{MARK: self._mark},
-            **more,
         )
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
                 cwd=self.root,
-                env=environment,
+                env={name: value for name, value in {**environment, **more}.items() if value},
                 stdin=its_side,
                 stdout=output,
                 stderr=subprocess.STDOUT,

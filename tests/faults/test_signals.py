@@ -32,6 +32,21 @@ def test_control_c_ends_a_run_in_order(command: tuple[str, ...], site: Site) -> 
     site.completes(command, made=["split"])
 
 
+def test_control_c_ends_a_run_in_order_that_has_a_server_of_its_own(site: Site) -> None:
+    """The server, in the same group of the terminal, outlives the run, which has to tell it that it ended."""
+    site.forget("split")
+    run = site.start(FLOW, Fault("split", "during"), PREFECT_API_URL="")
+    run.reaches()
+
+    run.types(CONTROL_C)
+    ended = run.ends()
+
+    assert ended.status == 130
+    assert "interrupted" in ended.said()
+    stopped(site, run)
+    site.completes(made=["split"])
+
+
 def test_sigterm_ends_a_flow_in_order(site: Site) -> None:
     """Its run is shown as crashed, the stage as stopped."""
     site.forget("split")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep import accounts, ledger, publishing
+from lockstep import accounts, digest, ledger, publishing
 from lockstep.errors import StageFailed
 
 
@@ -51,6 +51,7 @@ def test_a_search_that_was_shown_as_it_went_is_shown_as_over_by_the_stage_after_
     """The line may end there: with the same winner as before, nothing is packaged."""
     path = entry_of(root, "tune@xgboost")
     path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": seconds}))
+    (root / "models" / "bento.json").unlink()
 
     with accounts.of(root, "fit"):
         pass
@@ -69,3 +70,17 @@ def test_a_damaged_entry_of_the_ledger_costs_nothing(
 
     assert "Traceback" not in capsys.readouterr().err
     assert published_by == [root], "where nothing says how long the search took, it may have been shown"
+
+
+def test_where_the_winner_was_packaged_before_its_fit_ends_the_line_and_publishes(
+    root: Path, published_by: list[Path]
+) -> None:
+    bento = root / "models" / "bento.json"
+    for predictor, times in (("another", 0), (digest.of_file(root / "models/predictor" / digest.MANIFEST), 1)):
+        bento.unlink(missing_ok=True)
+        bento.write_text(json.dumps({"predictor": predictor}))
+
+        with accounts.of(root, "fit"):
+            pass
+
+        assert len(published_by) == times

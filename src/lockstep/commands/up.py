@@ -17,12 +17,14 @@ from lockstep.params import Schedule
 from lockstep.service import released
 from lockstep.supervised import Supervisor
 from lockstep.tracking import glance, store
+from lockstep.tracking.waiting import Clock
 
 Say = Callable[[str], None]
 
 HEALTHY_WITHIN_S = 180.0
 CHECK_WITHIN_S = 60.0
 LOOK_EVERY_S = 1.0
+REACH_S = 3.0
 NEEDED = "prefect"
 """The server without which the others have no use."""
 
@@ -62,7 +64,7 @@ def up(root: Path, wanted: Mapping[str, int], say: Say, *, free_ports: bool = Fa
             _follow(state, live, parent, supervisor, say)
         except KeyboardInterrupt:
             with suppress(OSError):  # the terminal may be gone
-                say("stopping")
+                say("stopping" if os.getppid() == parent else "stopping, for the process that started it has ended")
         finally:
             supervisor.stop()
             (state / servers.SERVED).unlink(missing_ok=True)
@@ -130,12 +132,22 @@ def _describe(root: Path, addresses: Mapping[str, str], schedules: Mapping[str, 
     when = [f"{name} at {schedule.cron} ({schedule.timezone})" for name, schedule in schedules.items()]
     live = released.read_pointer(project.state(root) / released.LIVE)
     trials = glance.page(store.find(root))
+    tracking = f"trials: {addresses['mlflow']}{trials}" if trials else _who_answers(store.find(root))
     said = {
         "prefect": f"scheduled: {', '.join(when)}" if when else "deployment train/train; no schedule",
-        "mlflow": f"trials: {addresses['mlflow']}{trials}" if trials else "",
+        "mlflow": tracking,
         "service": live.bento if live else "nothing is live yet; it starts when something is",
     }
     return "\n".join(f"{name:8}  {addresses[name]}  {more}".rstrip() for name, more in said.items())
+
+
+def _who_answers(named: store.Store) -> str:
+    """Say so where the tracking server that is named elsewhere does not answer."""
+    try:
+        store.reach(named, Clock(REACH_S))
+    except Unavailable:
+        return "does not answer; until it does, runs are not published"
+    return ""
 
 
 def _follow(state: Path, live: str, parent: int, supervisor: Supervisor, say: Say) -> None:
