@@ -72,8 +72,8 @@ def test_the_best_fifty_trials_are_runs_and_all_are_in_the_table(root: Path) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", finished.uri(root))
         table = of.load_table(linear.info.experiment_id, searches.TRIALS, [linear.info.run_id])
-    assert sorted(table["number"]) == list(range(70))
-    assert table.set_index("number").loc[[3, 4], "given_up"].tolist() == [True, False]
+    assert sorted(table["trial"]) == list(range(1, 71)), "counted as on the terminal"
+    assert table.set_index("trial").loc[[4, 5], "given_up"].tolist() == [True, False]
     assert {"loss", "strength", "kind", "fold_0", "fold_1"} < set(table.columns)
 
 
@@ -82,7 +82,7 @@ def test_a_trial_that_was_given_up_is_marked_and_has_no_loss_to_be_compared(publ
 
     given_up = [run for run in trials if run.data.tags["lockstep.outcome"] == "given up"]
 
-    assert [run.info.run_name for run in given_up] == ["linear 2 (given up)", "xgboost 2 (given up)"]
+    assert [run.info.run_name for run in given_up] == ["linear 3 (given up)", "xgboost 3 (given up)"]
     assert all("loss" not in run.data.metrics and "fold_loss" in run.data.metrics for run in given_up)
     assert all("loss" in run.data.metrics for run in trials if run not in given_up)
 
@@ -95,7 +95,7 @@ def test_a_loss_that_is_not_finite_is_left_out(root: Path) -> None:
     tracking.publish(root)
 
     of = finished.client(root)
-    found = next(run for run in finished.runs(of, "trial") if run.info.run_name == "linear 1")
+    found = next(run for run in finished.runs(of, "trial") if run.info.run_name == "linear 2")
     assert "loss" not in found.data.metrics
     assert [at.step for at in of.get_metric_history(found.info.run_id, "fold_loss")] == [0]
 
@@ -109,8 +109,8 @@ def test_a_search_under_way_is_a_running_run_that_grows(root: Path) -> None:
     tracking.publish(root)
 
     assert "search xgboost so far (3 trials)" in first
-    assert begun == [(0, 0.5), (1, 0.49), (2, 0.48)], "the third is not judged yet"
-    assert history(root, "least_loss") == [(n, round(0.5 - n / 100, 6)) for n in range(6)]
+    assert begun == [(1, 0.5), (2, 0.49), (3, 0.48)], "the fourth is not judged yet"
+    assert history(root, "least_loss") == [(n + 1, round(0.5 - n / 100, 6)) for n in range(6)]
     found = shown(root)
     assert found.info.status == "RUNNING"
     assert alive.read(json.loads(found.data.tags[OWNER])) == alive.me()

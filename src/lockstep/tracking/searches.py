@@ -93,10 +93,10 @@ def table(trials: Sequence[Trial]) -> bytes:
     """Return all trials as a table that MLflow shows and ``mlflow.load_table`` reads."""
     names = sorted({name for trial in trials for name in trial["settings"]})
     n_folds = max((len(trial["losses"]) for trial in trials), default=0)
-    columns = ["number", "loss", "given_up", *names, *(f"fold_{n}" for n in range(n_folds))]
+    columns = ["trial", "loss", "given_up", *names, *(f"fold_{n}" for n in range(n_folds))]
     data = [
         [
-            trial["number"],
+            _nth(trial),
             trial["loss"],
             not trial["complete"],
             *(trial["settings"].get(name) for name in names),
@@ -114,7 +114,7 @@ def _trial(trial: Trial, search: str, content: str, family: str, began: int | No
     return Run(
         key=key,
         content=content,
-        name=f"{family} {trial['number']}{' (given up)' if given_up else ''}",
+        name=f"{family} {_nth(trial)}{' (given up)' if given_up else ''}",
         tags={
             KEY: key,
             CONTENT: content,
@@ -156,9 +156,9 @@ def _progress(trials: Sequence[Trial]) -> Iterator[Point]:
     for trial in trials:
         if trial["complete"] and trial["loss"] is not None:
             least = min(least, trial["loss"])
-            yield Point("trial_loss", trial["loss"], trial["number"])
+            yield Point("trial_loss", trial["loss"], _nth(trial))
         if math.isfinite(least):
-            yield Point("least_loss", least, trial["number"])
+            yield Point("least_loss", least, _nth(trial))
 
 
 def _key(family: str, study: str) -> str:
@@ -188,6 +188,11 @@ def _recorded(stage: Made) -> dict[str, str]:
     return {name: as_text(stage.params[name]) for name in ("problem", "seed") if name in stage.params}
 
 
+def _nth(trial: Trial) -> int:
+    """Return which trial it was, counted from 1, as the search tells it on the terminal."""
+    return int(trial["number"]) + 1
+
+
 def _settings(trial: Trial) -> dict[str, str]:
     return {name: as_text(value) for name, value in trial["settings"].items()}
 
@@ -196,7 +201,7 @@ def _note(family: str, trials: Sequence[Trial], best: Trial) -> str:
     given_up = sum(not trial["complete"] for trial in trials)
     return (
         f"Search of `{family}`: {len(trials)} trials, {given_up} of them given up. The least mean loss over the folds "
-        f"is {_figure(best['loss'])}, of trial {best['number']}. Below this run stand the best "
+        f"is {_figure(best['loss'])}, of trial {_nth(best)}. Below this run stand the best "
         f"{min(len(trials), N_TRIAL_RUNS)} trials; `{TRIALS}` is the table of all.\n\n{_leaders(trials)}"
     )
 
@@ -208,7 +213,7 @@ def _figure(loss: float | None) -> str:
 def _leaders(trials: Sequence[Trial]) -> str:
     rows = [trial for trial in sorted(trials, key=_rank) if trial["complete"] and trial["loss"] is not None][:N_SHOWN]
     lines = [
-        f"| {trial['number']} | {trial['loss']:.6g} | "
+        f"| {_nth(trial)} | {trial['loss']:.6g} | "
         f"{', '.join(f'{name} {as_text(value)}' for name, value in trial['settings'].items())} |"
         for trial in rows
     ]
