@@ -177,6 +177,19 @@ def verify() -> None:
 
 
 @app.command()
+def trace(
+    prediction: Annotated[str, typer.Argument(help="Its id, as the service gave it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Follow a prediction back: release, MLflow run, commit, parameters, data, contract, versions."""
+    from lockstep import digest, project
+    from lockstep.commands import trace
+
+    chain = trace.trace(project.find(), prediction)
+    print(digest.dump_json(chain) if as_json else trace.describe(chain))
+
+
+@app.command()
 def predict(
     table: Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet, also gzipped.")],
     to: Annotated[Path, typer.Option(help="Where the answers go: .csv or .parquet.")],
