@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,27 @@ def test_a_prediction_is_found_by_its_id(model: Predictor, row: dict[str, Any], 
     ]
     assert find(tmp_path, prediction_id(first.identity, 1)) is None
     assert find(tmp_path, "no id") is None
+
+
+def test_a_request_that_came_before_midnight_and_was_answered_after_is_found(
+    model: Predictor, row: dict[str, Any], tmp_path: Path
+) -> None:
+    midnight = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
+    identity = f"{int((midnight - 0.5) * 1000):0{record.TIME_DIGITS}x}" + "0" * 16
+    kept = recorder(tmp_path, model.contract)
+    kept.add(dataclasses.replace(asked(row, identity=identity), began=midnight + 0.5))
+    kept.close()
+
+    assert find(tmp_path, f"{identity}-0") is not None
+
+
+def test_processes_that_make_the_key_at_once_have_the_same_whole_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        hashes = list(pool.map(lambda _: record.hasher(tmp_path)("a value"), range(64)))
+
+    assert len(set(hashes)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [record.KEY]
+    assert len((tmp_path / record.KEY).read_bytes()) == 32
 
 
 def test_fields_that_the_service_drops_are_not_recorded(model: Predictor, row: dict[str, Any], tmp_path: Path) -> None:

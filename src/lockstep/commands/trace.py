@@ -18,7 +18,6 @@ from lockstep.tracking import store
 
 PREDICTOR, VALIDATION = "models/predictor", "reports/validation.json"
 SHOWN = ("numpy", "pandas", "scikit-learn", "xgboost", "treelite", "optuna", "bentoml")
-GIT_WITHIN_S = 60.0
 RUN = """
 SELECT runs.run_uuid, runs.name FROM runs JOIN tags USING (run_uuid)
 WHERE tags.key = 'lockstep.predictor' AND tags.value = ? AND runs.lifecycle_stage = 'active'
@@ -108,9 +107,7 @@ def _lock(root: Path, commit: str | None, md5: str) -> Chain | None:
 
 
 def _git(root: Path, *words: str) -> str:
-    asked = subprocess.run(
-        ["git", *words], cwd=root, capture_output=True, text=True, errors="replace", check=False, timeout=GIT_WITHIN_S
-    )
+    asked = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, errors="replace", check=False)
     return asked.stdout if asked.returncode == 0 else ""
 
 

@@ -5,6 +5,7 @@ A line holds what was asked and what was answered: ``id``, ``time`` (UTC), ``ben
 calls private stand there as keyed hashes. Files are named by day and process; a new one is begun at 64 MiB.
 """
 
+import contextlib
 import errno
 import hashlib
 import hmac
@@ -65,6 +66,7 @@ class Recorder:
         self._hash: Callable[[Any], str] | None = None
         self._waiting: deque[Asked] = deque()
         self._n_waiting = self._n_files = 0
+        self._counting = threading.Lock()
         self._file: IO[bytes] | None = None
         self._day = ""
         self._over = threading.Event()
@@ -73,10 +75,11 @@ class Recorder:
 
     def add(self, asked: Asked) -> None:
         """Have a request written soon."""
-        if self._n_waiting >= MAX_WAITING:
-            self.n_unwritten += len(asked.answers)
-            return
-        self._n_waiting += len(asked.answers)
+        with self._counting:  # large requests are answered by threads of their own
+            if self._n_waiting >= MAX_WAITING:
+                self.n_unwritten += len(asked.answers)
+                return
+            self._n_waiting += len(asked.answers)
         self._waiting.append(asked)
 
     def close(self) -> None:
@@ -93,12 +96,14 @@ class Recorder:
 
     def _write_waiting(self) -> None:
         while self._waiting:
-            asked = self._waiting.popleft()
-            self._n_waiting -= len(asked.answers)
+            asked, n_unwritten = self._waiting.popleft(), 0
             try:
                 self._append(b"".join(self._lines(asked)), asked.began)
             except OSError:
-                self.n_unwritten += len(asked.answers)
+                n_unwritten = len(asked.answers)
+            with self._counting:
+                self._n_waiting -= len(asked.answers)
+                self.n_unwritten += n_unwritten
 
     def _append(self, lines: bytes, began: float) -> None:
         file = self._current(datetime.fromtimestamp(began, UTC).date().isoformat())
@@ -153,24 +158,25 @@ def hasher(folder: Path) -> Callable[[Any], str]:
     Null stays distinguishable from other values by its hash alone: equal values have equal hashes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / KEY
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    path, new = folder / KEY, folder / f".{KEY}.{secrets.token_hex(4)}"
+    if not path.exists():
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(secrets.token_bytes(32))
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):  # another process was first; its key, whole, is everybody's
+            os.link(new, path)
+        new.unlink()
     key = path.read_bytes()
     return lambda value: HASHED + hmac.new(key, orjson.dumps(value), hashlib.sha256).hexdigest()
 
 
 def find(folder: Path, identity: str) -> Mapping[str, Any] | None:
-    """Return the recorded prediction of this id, or None; only files of its day, and of the one before, are read."""
+    """Return the recorded prediction of this id, or None; only files of its day, and of the next, are read."""
     try:
         began = datetime.fromtimestamp(int(identity[:TIME_DIGITS], 16) / 1000, UTC).date()
     except (ValueError, OverflowError, OSError):
         return None
     wanted = f'{{"id":"{identity}",'.encode()
-    for day in (began, began - timedelta(days=1)):
+    for day in (began, began + timedelta(days=1)):  # a request may arrive before midnight and be answered after
         for path in sorted(folder.glob(f"{day.isoformat()}-*.jsonl")):
             with path.open("rb") as file:
                 for line in file:
