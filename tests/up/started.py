@@ -105,9 +105,14 @@ class Up:
         client = uuid.uuid4().hex
         token = self.ask("prefect", "GET", f"/api/csrf-token?client={client}")[1]["token"]
         headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
-        status, found, _ = self.ask("prefect", method, f"/api{path}", body, **headers)
+        status, found, _ = self.until(lambda: self._unless_busy(method, f"/api{path}", body, headers))
         assert status < 400, found
         return found
+
+    def _unless_busy(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, Any, Any] | None:
+        """Ask Prefect; None where its database was busy, which its clients take for "again"."""
+        answer = self.ask("prefect", method, path, body, **headers)
+        return None if answer[0] == 503 else answer
 
     def deployment(self) -> Mapping[str, Any]:
         return dict(self.prefect("GET", "/deployments/name/train/train"))
