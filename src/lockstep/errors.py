@@ -14,6 +14,7 @@
     ├── IntegrityError                  bytes are not those that were recorded
     ├── Rejected                        a gate said no
     ├── ReleaseError                    building, verifying or promoting failed
+    ├── AccessError                     who may ask is not settled safely
     ├── StageFailed                     a stage ended with an error; what it said last
     └── Unavailable                     something that may be there again in a while
 
@@ -103,6 +104,10 @@ class Rejected(LockstepError):
 
 class ReleaseError(LockstepError):
     """Report that building, verifying or promoting a release failed."""
+
+
+class AccessError(LockstepError):
+    """Refuse to serve where anybody could ask."""
 
 
 class StageFailed(LockstepError):

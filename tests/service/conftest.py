@@ -12,7 +12,7 @@ import small_project
 
 from lockstep import predictor, replay
 from lockstep.predictor import Predictor
-from lockstep.service.app import App
+from lockstep.service.app import App, Served
 from lockstep.service.schema import document
 
 
@@ -51,5 +51,5 @@ def openapi(model: Predictor, sample: replay.Sample) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def app(model: Predictor, openapi: dict[str, Any]) -> App:
     app = App()
-    app.serve(model, json.dumps(openapi).encode(), "churn:1")
+    app.serve(Served(model, "churn:1", json.dumps(openapi).encode(), {}))
     return app

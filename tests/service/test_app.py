@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import small_project
 from lockstep import predictor, replay
 from lockstep.errors import FeatureError
 from lockstep.predictor import Predictor
-from lockstep.service.app import App
+from lockstep.service.app import App, Served
 
 
 class Answer(NamedTuple):
@@ -21,7 +22,16 @@ class Answer(NamedTuple):
     body: Any
 
 
+LOCAL = ("127.0.0.1", 3000)
+
+
 def call(app: App, method: str, path: str, content: bytes = b"", kind: bytes = b"application/json") -> Answer:
+    return ask(app, method, path, content, [(b"content-type", kind)])
+
+
+def ask(
+    app: App, method: str, path: str, content: bytes, sends: list[tuple[bytes, bytes]], server: Any = LOCAL
+) -> Answer:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -30,13 +40,13 @@ def call(app: App, method: str, path: str, content: bytes = b"", kind: bytes = b
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "headers": [(b"content-type", kind)]}
+    scope = {"type": "http", "method": method, "path": path, "headers": sends, "server": server}
     asyncio.run(app(scope, receive, send))
     start, end = sent
     headers = dict(start["headers"])
     assert headers[b"content-length"] == str(len(end["body"])).encode()
-    assert headers[b"content-type"] == b"application/json"
-    return Answer(start["status"], headers, json.loads(end["body"]))
+    found = end["body"]
+    return Answer(start["status"], headers, json.loads(found) if found.startswith(b"{") else found)
 
 
 def predict(app: App, *rows: dict[str, Any]) -> Answer:
@@ -64,7 +74,7 @@ def test_rows_are_answered_in_order_with_the_models_digest(app: App, model: Pred
 def test_answers_are_the_bits_of_evaluate_alone_and_in_a_batch(problem: str, family: str, tmp_path: Path) -> None:
     root = small_project.make(tmp_path, problem, family)
     app, sample = App(), replay.read_sample(root, 100)
-    app.serve(predictor.load(root / "models" / "predictor"), b"{}", "churn:1")
+    app.serve(Served(predictor.load(root / "models" / "predictor"), "churn:1", b"{}", {}))
     assert len(sample.rows) == 100
     together = predict(app, *sample.rows).body["predictions"]
     alone = [predict(app, row).body["predictions"][0] for row in sample.rows[::7]]
@@ -130,13 +140,28 @@ def test_other_types_and_other_json_are_refused(app: App) -> None:
     assert call(app, "POST", "/predict", b'{"rows": [{"low": NaN}]}').status == 400
 
 
-def test_the_schema_and_the_index_are_there(app: App, openapi: dict[str, Any], model: Predictor) -> None:
+def test_the_schema_and_the_page_are_there(app: App, openapi: dict[str, Any], model: Predictor) -> None:
     assert call(app, "GET", "/openapi.json").body == openapi
-    assert call(app, "GET", "/").body["model"] == model.digest
+    page = call(app, "GET", "/")
+    assert page.headers[b"content-type"] == b"text/html; charset=utf-8"
+    assert b"default-src 'none'" in page.headers[b"content-security-policy"]
+    assert page.headers[b"x-model"] == model.digest.encode()
 
 
-def test_before_a_release_is_loaded_nothing_is_answered(row: dict[str, Any]) -> None:
+def test_before_a_release_is_loaded_nothing_is_answered_but_that_the_service_lives(row: dict[str, Any]) -> None:
     assert predict(App(), row).status == 503
+    assert [call(App(), "GET", path).status for path in ("/healthz", "/livez", "/readyz")] == [200, 200, 503]
+
+
+def test_while_it_drains_it_is_not_ready_answers_all_the_same_and_closes(model: Predictor, row: dict[str, Any]) -> None:
+    app = App()
+    app.serve(Served(model, "churn:1", b"{}", {}))
+    assert call(app, "GET", "/readyz").status == 200
+    app.drain()
+    assert call(app, "GET", "/readyz").status == 503
+    assert call(app, "GET", "/healthz").status == 200
+    answer = predict(app, row)
+    assert (answer.status, answer.headers[b"connection"]) == (200, b"close")
 
 
 class Broken(Predictor):
@@ -155,25 +180,34 @@ class Broken(Predictor):
 
 def broken(model: Predictor, fails: Exception | float) -> App:
     app = App()
-    app.serve(Broken(model, fails), b"{}", "churn:1")
+    app.serve(Served(Broken(model, fails), "churn:1", b"{}", {}))
     return app
 
 
-def test_a_failing_feature_is_a_500_that_names_it(model: Predictor, row: dict[str, Any]) -> None:
-    answer = predict(broken(model, FeatureError("src/features.py: 'share' failed.")), row)
-    assert (answer.status, answer.body["error"]) == (500, "src/features.py: 'share' failed.")
+def test_a_failure_is_a_500_that_tells_nothing_and_one_line_in_the_log_without_values(
+    model: Predictor, row: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = ValueError("could not read 'Jane\n Doe'")
+    named = FeatureError(f"src/features.py: 'share' failed: ValueError: {secret}")
+    named.__cause__ = secret
+    for failure in (named, secret):
+        answer = predict(broken(model, failure), row)
+        assert (answer.status, answer.body["error"]) == (500, "the service failed; its log says why.")
+    first, second = (record.getMessage() for record in caplog.records)
+    assert re.fullmatch(
+        r"request \w{28} failed: FeatureError src/features.py: 'share' failed: ValueError: \.\.\. \(predict_rows:\d+\)",
+        first,
+    )
+    assert re.fullmatch(r"request \w{28} failed: ValueError  \(predict_rows:\d+\)", second)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
-def test_a_number_that_is_not_finite_is_never_answered(model: Predictor, row: dict[str, Any], number: float) -> None:
+def test_a_number_that_is_not_finite_is_never_answered(
+    model: Predictor, row: dict[str, Any], number: float, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = predict(broken(model, number), row)
     assert answer.status == 500
-    assert "not finite" in answer.body["error"]
-
-
-def test_an_unforeseen_failure_is_raised_for_the_log(model: Predictor, row: dict[str, Any]) -> None:
-    with pytest.raises(ZeroDivisionError, match="unforeseen"):
-        predict(broken(model, ZeroDivisionError("unforeseen")), row)
+    assert "gave a number that is not finite; not answered." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -192,8 +226,11 @@ import sys
 from pathlib import Path
 from lockstep import predictor
 from lockstep.service.main import app
-app.serve(predictor.load(Path("models/predictor")), b"", "churn:1")
-app._predict(app._predictor, __import__("orjson").loads({rows!r})["rows"], "0")
+from lockstep.service.app import Served
+served = Served(predictor.load(Path("models/predictor")), "churn:1", b"", {{}})
+app.serve(served)
+import asyncio, orjson
+asyncio.run(app._predict(served, orjson.loads({rows!r})["rows"], "0"))
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
     found = subprocess.run(

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,24 +11,24 @@ from lockstep.service.body import GoneError, RefusedError
 
 def refusal(content: bytes) -> RefusedError:
     with pytest.raises(RefusedError) as caught:
-        body.parse(content)
+        body.parse(content, 9)
     return caught.value
 
 
-def read(headers: list[tuple[bytes, bytes]], *messages: dict[str, Any]) -> bytes:
+def read(headers: list[tuple[bytes, bytes]], *messages: dict[str, Any], hold: Any = lambda n: None) -> bytes:
     left = list(messages)
 
     async def receive() -> dict[str, Any]:
         return left.pop(0)
 
-    return asyncio.run(body.read(headers, receive))
+    return asyncio.run(body.read(headers, receive, hold))
 
 
 JSON = [(b"content-type", b"application/json")]
 
 
 def test_rows_are_read() -> None:
-    assert body.parse(b'{"rows": [{"a": 1, "b": null}, {}]}') == [{"a": 1, "b": None}, {}]
+    assert body.parse(b'{"rows": [{"a": 1, "b": null}, {}]}', 9) == [{"a": 1, "b": None}, {}]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_a_key_that_stands_twice_is_malformed(content: bytes) -> None:
 )
 def test_colons_and_escapes_in_texts_are_no_doubles(row: dict[str, Any]) -> None:
     for ascii_only in (True, False):
-        assert body.parse(json.dumps({"rows": [row, row]}, ensure_ascii=ascii_only).encode()) == [row, row]
+        assert body.parse(json.dumps({"rows": [row, row]}, ensure_ascii=ascii_only).encode(), 9) == [row, row]
 
 
 def test_nesting_without_end_is_malformed() -> None:
@@ -99,9 +100,37 @@ def test_nesting_without_end_is_malformed() -> None:
 
 
 def test_too_many_rows_are_refused_by_count() -> None:
-    assert len(body.parse(b'{"rows": [' + b",".join([b"{}"] * 10_000) + b"]}")) == 10_000
+    assert len(body.parse(b'{"rows": [' + b",".join([b"{}"] * 10_000) + b"]}", 9)) == 10_000
     found = refusal(b'{"rows": [' + b",".join([b"{}"] * 10_001) + b"]}")
     assert (found.status, found.answer["error"]) == (413, "at most 10,000 rows fit one request; got 10,001.")
+
+
+@pytest.mark.parametrize("value", [b"1,", b'"ab",', b"[],", b"{},", b'{"a":1},', rb'"\\",'])
+def test_more_values_than_rows_can_hold_are_refused_before_they_are_made(value: bytes) -> None:
+    found = refusal(b'{"rows": [' + value * 200_000 + b"1]}")
+    assert (found.status, found.answer["error"]) == (
+        413,
+        "at most 10,000 rows of the contract's fields fit one request.",
+    )
+
+
+def test_commas_in_texts_are_no_values() -> None:
+    text = ',"\\,' * 60_000
+    assert body.parse(json.dumps({"rows": [{"a": text}]}).encode(), 9) == [{"a": text}]
+
+
+@pytest.mark.parametrize("unit", [b'"\\"\\",', b'\\,"', b'",', b'\\",'])
+def test_texts_that_never_end_are_refused_in_time(unit: bytes) -> None:
+    began = time.process_time()
+    assert refusal(b'{"rows": ["' + unit * 500_000).status in (400, 413)
+    assert time.process_time() - began < 2
+
+
+def test_what_is_held_is_told_as_it_comes_and_may_be_refused() -> None:
+    told: list[int] = []
+    pieces = ({"type": "http.request", "body": b"ab", "more_body": True}, {"type": "http.request", "body": b"c"})
+    assert read(JSON, *pieces, hold=told.append) == b"abc"
+    assert told == [2, 1]
 
 
 def test_a_body_may_come_in_pieces() -> None:

@@ -64,7 +64,7 @@ def test_a_bento_answers_from_an_empty_folder_without_the_project_on_its_path(
     assert (status, answer["model"]) == (200, built.predictor)
 
 
-def test_the_routes_are_ours_and_health_is_bentomls(port: int, openapi: dict[str, Any]) -> None:
+def test_the_routes_are_ours(port: int, openapi: dict[str, Any]) -> None:
     assert ask(port, "GET", "/openapi.json") == (200, openapi)
     assert [ask(port, "GET", path)[0] for path in ("/", "/healthz", "/readyz", "/livez", "/metrics")] == [200] * 5
     assert ask(port, "GET", "/nothing")[0] == 404
@@ -102,8 +102,10 @@ def test_from_the_projects_source_what_is_live_is_served_and_recorded(
     script = """
 import asyncio, json, sys
 from lockstep.service import main
-main.Service.inner()
-print(main.app._predict(main.app._predictor, json.load(sys.stdin), "0193" + "0" * 24).decode())
+async def answer():
+    main.Service.inner()
+    return await main.app._predict(main.app._served, json.load(sys.stdin), "0193" + "0" * 24)
+print(asyncio.run(answer()).decode())
 """
     release.promote(root, built)
     try:

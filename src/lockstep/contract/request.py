@@ -91,8 +91,12 @@ def shown(value: Any) -> str:
         text = value.isoformat() if isinstance(value, datetime) else str(value)
     except (ValueError, RecursionError):  # more digits, or deeper, than Python agrees to write
         text = f"{type(value).__name__} too large to show"
-    clean = "".join(letter if letter.isprintable() else "?" for letter in text[:FOUND_LENGTH])
-    return "null" if value is None else clean
+    return "null" if value is None else clean(text[:FOUND_LENGTH])
+
+
+def clean(text: str) -> str:
+    """Return ``text`` with a question mark for every character that cannot be printed."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _reader(column: Column) -> Callable[[Any], tuple[Value, str]]:

@@ -1,6 +1,7 @@
 """Read the body of a request strictly: what is ambiguous in JSON is refused, not guessed."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -9,6 +10,10 @@ import orjson
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 10_000
 
+TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""A text in JSON, or what begins like one; read once, whatever it holds."""
+
+Row = dict[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
@@ -25,8 +30,8 @@ class GoneError(Exception):
     """The client left before its request was complete."""
 
 
-async def read(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
-    """Return the whole body of a JSON request.
+async def read(headers: list[tuple[bytes, bytes]], receive: Receive, hold: Callable[[int], None]) -> bytes:
+    """Return the whole body of a JSON request; ``hold`` is told of the bytes as they come, and may refuse them.
 
     Raises
     ------
@@ -39,32 +44,36 @@ async def read(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
     pieces, n_bytes = [body], len(body)
+    hold(n_bytes)
     while message.get("more_body"):
         _check_size(n_bytes)
         message = await receive()
-        pieces.append(message.get("body", b""))
-        n_bytes += len(pieces[-1])
+        piece: bytes = message.get("body", b"")
+        hold(len(piece))
+        pieces.append(piece)
+        n_bytes += len(piece)
     if message["type"] == "http.disconnect":
         raise GoneError
     _check_size(n_bytes)
     return b"".join(pieces) if len(pieces) > 1 else body
 
 
-def parse(body: bytes) -> list[dict[str, Any]]:
-    """Return the rows of ``{"rows": [{...}, ...]}``.
+def parse(body: bytes, n_fields: int) -> list[Row]:
+    """Return the rows of ``{"rows": [{...}, ...]}``, each of some ``n_fields``.
 
     Raises
     ------
     RefusedError
         400 for anything but that: other JSON, NaN, a key given twice, bytes that are not UTF-8; 413 for too many rows.
     """
+    _check_count(body, MAX_ROWS * (n_fields + 1))
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise _malformed(f"the body must be JSON in UTF-8; {error}") from None
     if type(found) is not dict or found.keys() != {"rows"}:
         raise _malformed('the body must be {"rows": [...]} and hold nothing else')
-    rows: list[dict[str, Any]] = found["rows"]
+    rows: list[Row] = found["rows"]
     if type(rows) is not list or not rows:
         raise _malformed('"rows" must be a list of at least one row')
     if len(rows) > MAX_ROWS:
@@ -104,7 +113,13 @@ def _check_size(n_bytes: int) -> None:
         raise RefusedError(413, {"error": f"the body must be at most {MAX_BYTES:,} bytes; send the rows in parts."})
 
 
-def _refuse_doubles(body: bytes, rows: list[dict[str, Any]], n_keys: int) -> None:
+def _check_count(body: bytes, n_most: int) -> None:
+    """Refuse more values than rows can hold before they are made, since each takes a hundred bytes; commas tell."""
+    if body.count(b",") > n_most and TEXT.sub(b"", body).count(b",") > n_most:
+        raise RefusedError(413, {"error": f"at most {MAX_ROWS:,} rows of the contract's fields fit one request."})
+
+
+def _refuse_doubles(body: bytes, rows: list[Row], n_keys: int) -> None:
     """Refuse a key that stands twice: each key has a colon, so any left over stand in texts or belong to a double."""
     if b"\\" not in body:
         texts = [text for row in rows for item in row.items() for text in item if type(text) is str]

@@ -4,51 +4,73 @@ A bento carries a pointer, ``release.json``, beside its package and answers by t
 project's source the service follows ``.lockstep/live.json``, read once, when a worker starts.
 """
 
+import asyncio
 import atexit
+import ctypes
+import json
 import logging
 import os
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import bentoml
+import click
+import uvicorn.config
+from bentoml._internal.container import BentoMLContainer
 from bentoml.exceptions import BentoMLException
 
 from lockstep.errors import IntegrityError, LockstepError, ReleaseError
 from lockstep.predictor import Predictor
-from lockstep.service import released
-from lockstep.service.app import App
+from lockstep.service import access, rehearsal, released, wire
+from lockstep.service.app import App, Served
 from lockstep.service.record import Recorder
 from lockstep.service.released import Found
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CODE_DIFFERS = "the code in %s is not that of release %s; it may answer otherwise. Serve its bento: `bentoml serve %s`."
-REQUEST_TIMEOUT_S = 5
-"""BentoML holds 5 KB for each request this long, whatever it took."""
-MAX_CONCURRENCY = 256
-"""Requests beyond it are answered 429 at once."""
-UNTRACED = ["/predict"]
-"""A span costs 250 us, as much as a prediction, and no exporter is set; remove it to trace requests."""
-
-PREDICTIONS = "LOCKSTEP_PREDICTIONS"
+PREDICTIONS, DRAIN = "LOCKSTEP_PREDICTIONS", "LOCKSTEP_DRAIN_S"
+DRAIN_S = 1.0
+"""From the signal to end, when readiness turns off, until no connection is taken any more."""
+PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("lockstep.service")
 app = App()
 
 
+class Protocol(wire.Protocol):
+    """A connection of the service."""
+
+    answer = app
+
+
+# uvicorn speaks what stands here under the name that BentoML's worker asks for.
+uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:Protocol"
+
+
 def stop_early() -> None:
     """Stop ``bentoml serve`` before it starts a worker, with one line, if there is nothing right to serve."""
     try:
-        find()
+        access.check_host(host(), access.token())
+        rehearsal.rehearse(find(), PACKAGE.parent)
     except LockstepError as error:
         raise BentoMLException(str(error)) from None
+
+
+def host() -> str:
+    """Return the address that ``bentoml serve`` was asked to listen on, else the one of BentoML's configuration."""
+    asked = click.get_current_context(silent=True)
+    return str((asked and asked.params.get("host")) or BentoMLContainer.http.host.get())
 
 
 @bentoml.service(
     name="lockstep",
     workers=1,
-    http={"host": "127.0.0.1", "port": 3000},
-    traffic={"timeout": REQUEST_TIMEOUT_S, "max_concurrency": MAX_CONCURRENCY},
+    http={"host": access.LOOPBACK, "port": 3000},
+    metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    tracing={"excluded_urls": UNTRACED},
 )
 @bentoml.asgi_app(app, path="/")
 class Service:
@@ -57,10 +79,34 @@ class Service:
     check = bentoml.on_deployment(stop_early)
 
     def __init__(self) -> None:
+        end_with_parent()
         found = find()
-        predictor, schema = released.load(found), (found.folder / released.SCHEMA).read_bytes()
-        app.serve(predictor, schema, found.identity.tag, record_of(predictor, found))
+        predictor = released.load(found)
+        made_at = (found.folder / released.IDENTITY).stat().st_mtime
+        schema, card = (found.folder / released.SCHEMA).read_bytes(), card_of(found)
+        served = Served(predictor, found.identity.tag, schema, card, record_of(predictor, found), made_at)
+        app.serve(served, access.token())
+        drain_first()
         log.info("release %s is served", found.identity.tag)
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this worker when ``bentoml serve`` is killed, so that nobody answers unwatched (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def drain_first() -> None:
+    """Have SIGTERM turn readiness off a while before uvicorn ends, so that nobody sends what nobody will take."""
+    loop, ends = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+    wait_s = float(os.environ.get(DRAIN, DRAIN_S))
+
+    def drain(number: int, _: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, ends)  # a second one ends at once
+        app.drain()
+        loop.call_soon_threadsafe(loop.call_later, wait_s, os.kill, os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, drain)
 
 
 def record_of(predictor: Predictor, found: Found) -> Recorder | None:
@@ -72,6 +118,12 @@ def record_of(predictor: Predictor, found: Found) -> Recorder | None:
     recorder = Recorder(Path(folder), predictor.contract, found.identity.tag, predictor.digest)
     atexit.register(recorder.close)
     return recorder
+
+
+def card_of(found: Found) -> dict[str, Any]:
+    """Return the card of a release; empty where it has none."""
+    path = found.folder / "card.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
 
 def find() -> Found:

@@ -49,6 +49,7 @@ SHIPPED = (
     "service",
 )
 """What of the package a bento carries; its digest is part of the release's identity."""
+SUFFIXES = (".py", ".html", ".css", ".js")
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,9 @@ def load(release: Found) -> Predictor:
 
 
 def shipped(package: Path) -> list[str]:
-    """Return the Python files of ``package`` that a bento carries, as sorted relative names."""
-    found = [path for name in SHIPPED for path in [package / name, *(package / name).rglob("*.py")]]
-    return sorted({path.relative_to(package).as_posix() for path in found if path.is_file()})
+    """Return the files of ``package`` that a bento carries, as sorted relative names."""
+    found = [path for name in SHIPPED for path in [package / name, *(package / name).rglob("*")]]
+    return sorted({path.relative_to(package).as_posix() for path in found if path.suffix in SUFFIXES})
 
 
 def code_digest(package: Path) -> str:

@@ -1,0 +1,155 @@
+"""Speak HTTP within limits: uvicorn's protocol, and what it leaves open.
+
+A head and a body must arrive within their deadlines, an answer must be read within its own; a head has a largest size,
+and only so many connections stand open. What goes beyond is answered shortly and closed. The application is asked
+directly: nothing of BentoML's stands between it and the wire.
+"""
+
+import asyncio
+import math
+import resource
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LOOK_EVERY_S = 0.5
+LINGER_S = 0.2
+"""How long an idle connection stays open when the service ends, for a request that is on its way."""
+LEAVE_WITHIN_S = 1.0
+"""For the client of a refused request to close."""
+MAX_HEAD_BYTES = 16 * 1024
+MAX_CONNECTIONS = 1_000
+SPARE_FILES = 64
+"""File descriptors left for all else."""
+
+
+def max_connections() -> int:
+    """Return how many connections may be open: 1,000, or fewer where the process may open fewer files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, files - SPARE_FILES))
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection; a subclass sets ``answer``, the ASGI application."""
+
+    answer: Any
+    most = max_connections()
+    head_within_s = 5.0
+    """From the first byte of a request, or from the connection, to the last of its head."""
+    body_within_s = 20.0
+    """From there to the last byte of its body."""
+    read_within_s = 20.0
+    """For the client to take an answer."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.app, self.ws_protocol_class = self.answer, None
+        self._deadline, self._n_head = math.inf, 0
+        self._in_head, self._is_unread, self._is_refused = True, False, False
+        self._look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock, or refuse one connection too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again in a moment.")
+            return
+        self._allow(self.head_within_s)
+        self._look = self.loop.call_later(LOOK_EVERY_S, self._watch)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        if self._look:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; a head may not grow without end, even where it is one line."""
+        if self._is_refused:
+            return
+        if self._in_head:
+            if not self._n_head:
+                self._allow(self.head_within_s)
+            self._n_head += len(data)
+        super().data_received(data)
+        if self._in_head and self._n_head > MAX_HEAD_BYTES:
+            self._refuse_head()
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless its head is too large."""
+        self._in_head, self._n_head = False, 0
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            self._refuse_head()
+            return
+        self._allow(self.body_within_s)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body, unless the request was refused."""
+        if not self._is_refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Leave the time from here on to the application."""
+        if not self._is_refused:
+            self._deadline, self._in_head = math.inf, True
+            super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Start the clock of a client that does not read."""
+        super().pause_writing()
+        self._is_unread = True
+        self._allow(self.read_within_s)
+
+    def resume_writing(self) -> None:
+        """Stop it."""
+        super().resume_writing()
+        self._is_unread, self._deadline = False, math.inf
+
+    def shutdown(self) -> None:
+        """End when what is asked is answered; where nothing is, a moment later, for a request on its way."""
+        self.loop.call_later(LINGER_S, super().shutdown)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP in JSON too."""
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _allow(self, seconds: float) -> None:
+        self._deadline = self.loop.time() + seconds
+
+    def _watch(self) -> None:
+        if self.loop.time() >= self._deadline:
+            if self._is_refused or self._is_unread or (not self._in_head and self.cycle.response_started):
+                self.transport.abort()
+                return
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request must arrive faster.")
+        self._look = self.loop.call_later(LOOK_EVERY_S, self._watch)
+
+    def _refuse_head(self) -> None:
+        reason = f"the head must be at most {MAX_HEAD_BYTES:,} bytes."
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
+
+    def _refuse(self, status: HTTPStatus, reason: str) -> None:
+        """Answer without asking the application, and close."""
+        body = orjson.dumps({"error": reason})
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self._is_refused = True
+        if self.cycle and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Close; where there is room, read on for a moment, since bytes left unread would take the answer back."""
+        if len(self.connections) > self.most or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._allow(LEAVE_WITHIN_S)
