@@ -79,7 +79,13 @@ def door_of(family: str, train: pd.DataFrame, contract: Contract, folder: Path) 
 
 
 def pipeline_of(train: pd.DataFrame) -> Callable[[dict[str, Any]], Any]:
-    """Fit what is usually served: a ColumnTransformer before XGBoost, which takes a frame of one row."""
+    """Return the way of one row through what is usually served, which takes a frame of it."""
+    model, names = fit_pipeline(train), train.columns.drop("y")
+    return lambda row: model.predict_proba(pd.DataFrame([row], columns=names))
+
+
+def fit_pipeline(train: pd.DataFrame) -> Any:
+    """Fit what is usually served: a ColumnTransformer before XGBoost."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -96,8 +102,7 @@ def pipeline_of(train: pd.DataFrame) -> Callable[[dict[str, Any]], Any]:
         ]
     )
     model = make_pipeline(prepared, XGBClassifier(n_estimators=N_TREES, max_depth=6, learning_rate=0.06, n_jobs=1))
-    model.fit(inputs, train["y"] == "yes")
-    return lambda row: model.predict_proba(pd.DataFrame([row], columns=inputs.columns))
+    return model.fit(inputs, train["y"] == "yes")
 
 
 def _row(name: str, answer: Callable[[dict[str, Any]], Any], sent: list[dict[str, Any]]) -> measure.Row:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from lockstep import digest, features, plugins
 from lockstep.contract import Contract
 from lockstep.contract.rules import Value
 from lockstep.encoder import Encoder, Matrix
-from lockstep.families import Array, Engine, Fitted, Task
+from lockstep.errors import LockstepError, UnknownName
+from lockstep.families import Array, Contributions, Engine, Fitted, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +46,15 @@ class Predictions:
     output: Array
     """Probabilities (n_rows, n_classes), or the numbers (n_rows,)."""
 
+    def told(self, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Return them as the service answers them: ``prediction``, and ``probabilities`` where there are classes."""
+        if not classes:
+            return [{"prediction": value} for value in self.values]
+        return [
+            {"prediction": value, "probabilities": dict(zip(classes, chances, strict=True))}
+            for value, chances in zip(self.values, self.output.tolist(), strict=True)
+        ]
+
 
 class Predictor:
     """Rows go in, answers come out."""
@@ -60,6 +71,10 @@ class Predictor:
         """What the engine is asked."""
         return Task(len(self.card.classes), self.encoder.parts)
 
+    @cached_property
+    def _family(self) -> ModuleType:
+        return plugins.load("families", self.card.family)
+
     def predict_table(self, rows: "pd.DataFrame") -> Predictions:
         """Answer a table read by the contract: the frame door."""
         return self.decide(self._engine.predict(self.encode_table(rows)))
@@ -67,6 +82,30 @@ class Predictor:
     def predict_rows(self, rows: Iterable[Mapping[str, Value]]) -> Predictions:
         """Answer rows read by the contract, no frame made of them: the request door."""
         return self.decide(self._engine.predict(self.encode_rows(rows)))
+
+    def contributions(self, rows: Iterable[Mapping[str, Value]]) -> Contributions:
+        """Return what each column of the matrix adds to the raw scores of rows, the sums checked.
+
+        Raises
+        ------
+        UnknownName
+            The family explains nothing.
+        LockstepError
+            They do not sum to the raw scores within the family's bound.
+        """
+        explain, bound = getattr(self._engine, "contributions", None), getattr(self._family, "EXPLAINED", None)
+        if explain is None or bound is None:
+            raise UnknownName(
+                f"family {self.card.family!r} explains nothing: its file must give EXPLAINED, and its engine "
+                "contributions(X), as src/lockstep/families/__init__.py has them."
+            )
+        found: Contributions = explain(self.encode_rows(rows))
+        if not found.gap <= bound:  # NaN is not
+            raise LockstepError(
+                f"contributions by family {self.card.family!r} must sum to the raw score within {bound:g} of its size; "
+                f"they are {found.gap:g} off, and not given."
+            )
+        return found
 
     def encode_table(self, rows: "pd.DataFrame") -> Matrix:
         """Return the matrix of a table, features computed."""

@@ -59,3 +59,21 @@ def test_where_no_round_helps_one_is_kept(table):
     model = fit(X[:600], signal[:600], 0, (X[600:], -10 * signal[600:]), learning_rate=0.3)
     assert model.rounds == 1
     assert len(np.unique(model.predict(X))) > 1
+
+
+def test_a_category_never_seen_is_explained_like_a_missing_one(table, tmp_path):
+    X, signal = table
+    fit(X, signal, 0).save(tmp_path)
+    engine = hist_gradient.load(tmp_path, Task(0, PARTS))
+    unseen, missing, known = engine.contributions(np.array([[0.0, 3], [0, np.nan], [0, 1]])).values
+    assert unseen.tobytes() == missing.tobytes() != known.tobytes()
+
+
+def test_the_trees_are_taken_apart_at_the_first_explanation_alone(table, tmp_path):
+    X, signal = table
+    fit(X, signal, 0).save(tmp_path)
+    engine = hist_gradient.load(tmp_path, Task(0, PARTS))
+    engine.predict(X)
+    assert "_shap" not in vars(engine)
+    engine.contributions(X[:1])
+    assert vars(engine)["_shap"] is engine._shap

@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from lockstep.encoder import Part
+from lockstep.errors import IntegrityError
 from lockstep.families import Task, linear
 
 NUMBERS = (Part("a", "a", "number"), Part("b", "b", "number"))
@@ -80,6 +81,55 @@ def test_a_number_far_from_a_column_of_tiny_spread_is_answered_with_a_finite_num
         y = numbers[:, 0] if cuts is None else np.digitize(numbers[:, 0], cuts)
         model = fit(tiny, y, n_classes, knots=4)
         assert np.isfinite(model.predict(np.array([[5.0, 1.7e308], [5.0, -1.7e308], [1e308, 1e308]]))).all()
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Return a matrix of two numbers and a category, gaps in each, and a target of several classes."""
+    rng = np.random.default_rng(4)
+    X = np.column_stack([rng.normal([5, -300], [2, 50], size=(400, 2)), rng.integers(0, 2, 400)])
+    X[rng.random(X.shape) < 0.1] = np.nan
+    return X, np.digitize(np.nan_to_num(X[:, 0]) + 3 * np.nan_to_num(X[:, 2], nan=2), [4, 8])
+
+
+def test_a_changed_column_changes_its_own_contribution_by_what_the_score_changes(mixed):
+    X, y = mixed
+    model = fit(X, y, 3, (*NUMBERS, WORD), knots=4)
+    before = model.contributions(X)
+    for j, cells in enumerate([(1e3, np.nan, 5.5), (-1e3, np.nan, 0), (0, 1, 2, np.nan)]):
+        for cell in cells:
+            other = X.copy()
+            other[:, j] = cell
+            after = model.contributions(other)
+            change = after.values - before.values
+            np.testing.assert_allclose(
+                change[:, j], after.raw - before.raw, rtol=0, atol=1e-12 * np.abs(after.raw).max()
+            )
+            assert (np.delete(change, j, axis=1) == 0).all()
+            assert (change[:, j] != 0).any()
+
+
+def test_contributions_are_what_exceeds_the_mean_of_the_training_rows(mixed):
+    X, y = mixed
+    found = fit(X, y, 3, (*NUMBERS, WORD), knots=4).contributions(X)
+    np.testing.assert_allclose(found.values.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(found.base, found.raw.mean(axis=0), atol=1e-12)
+
+
+def test_one_number_contributes_its_slope_times_its_distance_from_the_mean(numbers):
+    model = fit(numbers, numbers @ [3, 0.1], 0, strength=1e-9)
+    found = model.contributions(numbers).values[:, :, 0]
+    np.testing.assert_allclose(found, (numbers - numbers.mean(axis=0)) * [3, 0.1], atol=1e-5)
+
+
+def test_a_file_from_before_explanations_still_answers_and_says_what_it_lacks(numbers, tmp_path):
+    fit(numbers, numbers[:, 0], 0).save(tmp_path)
+    with np.load(tmp_path / linear.FILE) as arrays:
+        np.savez(tmp_path / linear.FILE, **{name: arrays[name] for name in arrays.files if name != "means"})
+    old = linear.load(tmp_path, Task(0, NUMBERS))
+    assert np.isfinite(old.predict(numbers)).all()
+    with pytest.raises(IntegrityError, match="holds no means, so it was fitted before it could be explained"):
+        old.contributions(numbers)
 
 
 def test_rows_beyond_a_chunk_are_answered_like_any_other(numbers):

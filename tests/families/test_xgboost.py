@@ -58,3 +58,17 @@ def test_answers_are_float32_widened(table):
     answers = fit(X, y, 0).predict(X)
     assert answers.dtype == np.float64
     np.testing.assert_array_equal(answers, answers.astype(np.float32).astype(np.float64))
+
+
+def test_a_category_never_seen_is_explained_like_a_missing_one(table):
+    X, y = table
+    unseen, missing, known = fit(X, y, 0).contributions(np.array([[0.0, 0, 3], [0, 0, np.nan], [0, 0, 1]])).values
+    assert unseen.tobytes() == missing.tobytes() != known.tobytes()
+    assert known[2] > missing[2], "to the target the middle code adds two"
+
+
+def test_codes_are_explained_as_codes_and_not_as_numbers(table):
+    """Along its numbers the middle code would stand between the others."""
+    X, y = table
+    low, middle, high = fit(X, y, 0).contributions(np.array([[0.0, 0, code] for code in range(3)])).values[:, 2, 0]
+    assert middle > max(low, high) + 1

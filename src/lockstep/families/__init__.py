@@ -11,7 +11,11 @@ Each gives
 ``fit(X, y, task, settings, *, seed, threads, valid)``
     A fitted model with ``predict(X)``, ``rounds`` and ``save(folder)``.
 ``load(folder, task)``
-    The engine that serves what ``save`` wrote: ``predict(X)``, row-independent, one thread.
+    The engine that serves what ``save`` wrote: ``predict(X)``, row-independent, one thread. It may explain, too:
+    ``contributions(X)`` says what each column of the matrix adds to the raw score, the score before the link that makes
+    probabilities of it. What only that needs is made at the first call.
+``EXPLAINED``
+    Largest accepted difference between the raw score and the sum that explains it, as :attr:`Contributions.gap` has it.
 
 Only fitting functions import scikit-learn, XGBoost's training side or Optuna.
 """
@@ -60,6 +64,34 @@ class Engine(Protocol):
 
     def predict(self, X: Array) -> Array:
         """Return values or probabilities; each row's answer depends on that row alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What each column of the matrix adds to the raw score of each row; the base and all of them sum to it."""
+
+    values: Array
+    """Shape (n_rows, n_parts, n_outputs)."""
+    base: Array
+    """What the score would be if nothing were known of a row, shape (n_outputs,)."""
+    raw: Array
+    """The score itself, computed another way, shape (n_rows, n_outputs)."""
+
+    @property
+    def gap(self) -> float:
+        """Largest difference between the raw score and the sum, relative to the sizes of what was added."""
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is NaN, and within no bound
+            apart = np.abs(self.base + self.values.sum(axis=1) - self.raw)
+            sizes = np.abs(self.base) + np.abs(self.values).sum(axis=1) + np.abs(self.raw)
+            return float(np.max(apart / np.where(sizes == 0, 1, sizes), initial=0.0))
+
+
+class Explaining(Engine, Protocol):
+    """An engine that also says why."""
+
+    def contributions(self, X: Array) -> Contributions:
+        """Return what each column adds to the raw score; each row's values depend on that row alone."""
         ...
 
 

@@ -1,17 +1,24 @@
 """Gradient-boosted trees by scikit-learn's HistGradientBoosting. Served by treelite in float64."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lockstep.families import Array, Settings, Task, check_matrix, two_columns, without_unseen
+from lockstep.errors import IntegrityError
+from lockstep.families import Array, Contributions, Settings, Task, check_matrix, two_columns, without_unseen
+from lockstep.families._tree_shap import Trees, TreeShap
 
 SIMPLICITY = 1
 TOLERANCE = 1e-6
 """Regression and binary agree to 1e-12; of several classes treelite's softmax is float32."""
+EXPLAINED = 1e-9
 FILE = "hist_gradient.tl"
+ON_CODES = 2
+"""Of treelite's kinds of nodes, a split on categories."""
 MAX_ROUNDS = 1_000
 PATIENCE = 30
 
@@ -122,3 +129,59 @@ class Treelite:
         if self._task.n_classes == 0:
             return output[:, 0]
         return two_columns(output[:, 0]) if self._task.n_classes == 2 else output
+
+    def contributions(self, X: Array) -> Contributions:
+        """Return exact Shapley values of the trees; the base is the mean score of the training rows."""
+        import treelite
+
+        X = np.ascontiguousarray(without_unseen(check_matrix(X, self._task), self._task))
+        raw = np.asarray(treelite.gtil.predict(self._model, X, nthread=1, pred_margin=True), dtype=np.float64)
+        start = np.asarray(self._model.get_header_accessor().get_field("base_scores"), dtype=np.float64)
+        shap = self._shap
+        return Contributions(shap.values(X), start + shap.base, raw.reshape(len(X), self._task.n_outputs))
+
+    @cached_property
+    def _shap(self) -> TreeShap:
+        return TreeShap(_trees(self._model, self._task), len(self._task.parts), self._task.n_outputs)
+
+
+def _trees(model: Any, task: Task) -> Trees:
+    """Read all nodes of a treelite model: numbers up to a threshold go left, and codes of a list."""
+    fields = [model.get_tree_accessor(i).get_field for i in range(model.num_tree)]
+    sizes = [int(field("num_nodes")[0]) for field in fields]
+    outputs, above = model.get_header_accessor().get_field("class_id"), np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+
+    def joined(name: str, kind: Any) -> NDArray[Any]:
+        return np.concatenate([field(name) for field in fields]).astype(kind)
+
+    left, right, on_codes = joined("cleft", np.intp), joined("cright", np.intp), joined("node_type", int) == ON_CODES
+    if not joined("data_count_present", bool).sum() == len(left):
+        raise IntegrityError(
+            f"{FILE} must say how many rows reached each node, and does not; fit it again by `make run`."
+        )
+    return Trees(
+        left=np.where(left < 0, -1, left + above),
+        right=np.where(left < 0, -1, right + above),
+        column=joined("split_index", np.intp),
+        threshold=joined("threshold", np.float64),
+        table=np.where(on_codes, np.cumsum(on_codes) - 1, -1),
+        codes=_codes(fields, max((part.n_codes for part in task.parts), default=0) + 1),
+        missing_left=joined("default_left", bool),
+        cover=joined("data_count", np.float64),
+        value=joined("leaf_value", np.float64),
+        output=np.repeat(outputs, sizes),
+    )
+
+
+def _codes(fields: Sequence[Any], n_codes: int) -> NDArray[np.uint8]:
+    """Return which codes go left, a row of bits for each split on codes."""
+    rows = []
+    for field in fields:
+        listed, begin, end = (field(f"category_list{name}") for name in ("", "_begin", "_end"))
+        to_right = field("category_list_right_child")
+        for node in np.flatnonzero(field("node_type") == ON_CODES):
+            left = np.full(n_codes, bool(to_right[node]))
+            codes = listed[int(begin[node]) : int(end[node])]
+            left[codes[codes < n_codes]] ^= True
+            rows.append(np.packbits(left, bitorder="little"))
+    return np.array(rows, dtype=np.uint8).reshape(len(rows), -1)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lockstep.families import Array, Settings, Task, check_matrix, two_columns
+from lockstep.errors import IntegrityError
+from lockstep.families import Array, Contributions, Settings, Task, check_matrix, two_columns
 
 SIMPLICITY = 0
 TOLERANCE = 1e-9
+EXPLAINED = 1e-9
 NEWTON_MAX_WEIGHTS = 500
 """Up to here a Newton step by Cholesky pays; beyond, L-BFGS."""
 FILE = "linear.npz"
@@ -53,16 +55,18 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     basis = _learn_basis(X, task, settings["knots"])
+    design = basis.design(X)
     with threadpool_limits(1):  # BLAS adds in another order with other threads
-        weights, intercept = _solve(basis.design(X), y, task, settings, seed)
-    return Linear(basis, weights, intercept, task)
+        weights, intercept = _solve(design, y, task, settings, seed)
+    return Linear(basis, weights, intercept, np.asarray(design.mean(axis=0)).ravel())
 
 
 def load(folder: Path, task: Task) -> "Linear":
     """Read the engine that :meth:`Linear.save` wrote; nothing in it can run."""
     with np.load(folder / FILE, allow_pickle=False) as arrays:
         basis = Basis(arrays["center"], arrays["scale"], arrays["fill"], arrays["knots"], task)
-        return Linear(basis, arrays["weights"], arrays["intercept"], task)
+        means = arrays["means"] if "means" in arrays.files else None
+        return Linear(basis, arrays["weights"], arrays["intercept"], means)
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,9 @@ class Linear:
 
     rounds = None
 
-    def __init__(self, basis: Basis, weights: Array, intercept: Array, task: Task) -> None:
-        self._basis, self._weights, self._intercept, self._task = basis, weights, intercept, task
+    def __init__(self, basis: Basis, weights: Array, intercept: Array, means: Array | None) -> None:
+        task = basis.task
+        self._basis, self._weights, self._intercept, self._means, self._task = basis, weights, intercept, means, task
         never = [
             start + task.parts[j].n_codes
             for j, start in zip(basis.categories, basis.starts, strict=True)
@@ -154,15 +159,34 @@ class Linear:
 
     def predict(self, X: Array) -> Array:
         """Return values or probabilities; summed term by term, so a row's answer is its own."""
-        X = check_matrix(X, self._task)
-        chunks = [self._score(X[start : start + CHUNK_ROWS]) for start in range(0, max(len(X), 1), CHUNK_ROWS)]
-        scores = np.concatenate(chunks)
+        scores = self._scores(check_matrix(X, self._task))
         if self._task.n_classes == 0:
             return scores[:, 0]
         if self._task.n_classes > 2:
             return _softmax(scores)
         with np.errstate(over="ignore"):  # far below zero: 1 / (1 + inf) is the 0 that is meant
             return two_columns(1 / (1 + np.exp(-scores[:, 0])))
+
+    def contributions(self, X: Array) -> Contributions:
+        """Return by how much each column's terms exceed their mean over training rows; the base is the mean score."""
+        if self._means is None:
+            raise IntegrityError(
+                f"{FILE} holds no means, so it was fitted before it could be explained; run `make run`."
+            )
+        raw, basis = self._scores(check_matrix(X, self._task)), self._basis
+        numbers, categories, shape = basis.numbers, basis.categories, (len(basis.numbers), 2 + basis.knots.shape[1])
+        terms, codes = basis.terms(X), basis.codes(X)
+        values, means = np.empty((*X.shape, len(self._weights))), np.empty((X.shape[1], len(self._weights)))
+        for k, weights in enumerate(self._weights):
+            values[:, numbers, k] = (terms * weights[: basis.n_terms].reshape(shape)).sum(axis=2)
+            values[:, categories, k] = weights[codes]
+            of_numbers, *of_categories = np.split(self._means * weights, [basis.n_terms, *basis.starts[1:]])
+            means[numbers, k] = of_numbers.reshape(shape).sum(axis=1)
+            means[categories, k] = [each.sum() for each in of_categories[: len(categories)]]
+        return Contributions(values - means, self._intercept + means.sum(axis=0), raw)
+
+    def _scores(self, X: Array) -> Array:
+        return np.concatenate([self._score(X[i : i + CHUNK_ROWS]) for i in range(0, max(len(X), 1), CHUNK_ROWS)])
 
     def _score(self, X: Array) -> Array:
         split = self._basis.n_terms
@@ -183,7 +207,7 @@ class Linear:
             "knots": basis.knots,
             "weights": self._weights,
             "intercept": self._intercept,
-        }
+        } | ({} if self._means is None else {"means": self._means})
         with zipfile.ZipFile(folder / FILE, "w") as archive:
             for name, array in arrays.items():
                 content = io.BytesIO()
