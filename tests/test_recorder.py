@@ -13,7 +13,7 @@ from lockstep import alive, graph, objects
 from lockstep.commands import verify
 from lockstep.line import Line, Result
 from lockstep.processes import Watch
-from lockstep.recorder import MARK, forget_the_dead
+from lockstep.recorder import MARK, Recorder, forget_the_dead
 
 Info = dict[str, object]
 
@@ -217,3 +217,54 @@ def test_verifying_passes_over_what_left_the_graph(root: Path) -> None:
     lock.write_text(yaml.safe_dump(entries, sort_keys=False))
 
     assert verify.verify(root).passed
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Return a DVC project with a file in its cache and in its remote."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "rows.csv").write_text("a\n1\n")
+    far = tmp_path / "far"
+    for words in (["init", "--quiet", "--no-scm"], ["remote", "add", "--quiet", "-d", "far", str(far)]):
+        subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, check=True)
+    for words in (["add", "--quiet", "rows.csv"], ["push", "--quiet"]):
+        subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, check=True)
+    return root
+
+
+def test_a_file_is_copied_out_of_the_cache_else_of_the_remote_and_neither_changes(kept: Path, tmp_path: Path) -> None:
+    """What the cache has damaged stays there: `lockstep verify` mends it."""
+    named, to = graph.md5(kept / "rows.csv"), tmp_path / "copies" / "rows.csv"
+    cached, far = (
+        objects.place(folder / "files" / "md5", named) for folder in (kept / ".dvc" / "cache", tmp_path / "far")
+    )
+    recorder = Recorder(kept)
+    try:
+        assert recorder.copy_out(named, to) == ("DVC's cache", [])
+        cached.chmod(0o644)
+        cached.write_text("a\n2\n")
+        assert recorder.copy_out(named, to) == ("remote 'far'", ["DVC's cache has it damaged"])
+        assert to.read_text() == "a\n1\n"
+        assert cached.read_text() == "a\n2\n"
+        cached.unlink()
+        assert recorder.copy_out(named, to) == ("remote 'far'", ["DVC's cache lacks it"])
+        assert not cached.exists()
+        far.unlink()
+        assert recorder.copy_out(named, to) == ("", ["DVC's cache lacks it", "remote 'far' lacks it"])
+    finally:
+        recorder.close()
+
+
+def test_a_remote_that_cannot_be_used_is_told(kept: Path, tmp_path: Path) -> None:
+    words = ["remote", "modify", "--quiet", "far", "url", "s3://nowhere/at/all"]
+    subprocess.run([sys.executable, "-m", "dvc", *words], cwd=kept, check=True)
+    recorder = Recorder(kept)
+    try:
+        place, faults = recorder.copy_out("0123456789abcdef0123456789abcdef", tmp_path / "rows.csv")
+    finally:
+        recorder.close()
+
+    assert not place
+    assert faults[0] == "DVC's cache lacks it"
+    assert faults[1].startswith("remote 'far' did not give it (s3 is supported, but requires 'dvc-s3'")

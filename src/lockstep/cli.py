@@ -190,6 +190,36 @@ def trace(
 
 
 @app.command()
+def replay(
+    predictions: Annotated[list[str], typer.Argument(help="Their ids, as the service gave them.")],
+    row: Annotated[Path | None, typer.Option(help="The row, as JSON, if private columns were only hashed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Prove predictions: run the line that made their predictor again, and compare the answers bit by bit."""
+    from lockstep import digest, project
+    from lockstep.commands import replay
+
+    proofs = replay.replay(project.find(), predictions, row, lambda line: None if as_json else print(line, flush=True))
+    told = [proof.as_json() for proof in proofs]
+    print(digest.dump_json({"predictions": told}) if as_json else "\n".join(map(str, proofs)))
+    raise typer.Exit(0 if all(proof.holds for proof in proofs) else 1)
+
+
+@app.command("explain")
+def explain_prediction(
+    prediction: Annotated[str, typer.Argument(help="Its id, as the service gave it.")],
+    row: Annotated[Path | None, typer.Option(help="The row, as JSON, if private columns were only hashed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say what each input added to the score behind a prediction."""
+    from lockstep import digest, project
+    from lockstep.commands import explain
+
+    found = explain.explain(project.find(), prediction, row)
+    print(digest.dump_json(found) if as_json else explain.describe(found))
+
+
+@app.command()
 def predict(
     table: Annotated[Path, typer.Argument(help="CSV, TSV, JSON Lines or Parquet, also gzipped.")],
     to: Annotated[Path, typer.Option(help="Where the answers go: .csv or .parquet.")],

@@ -77,16 +77,17 @@ def _code(root: Path) -> dict[str, Any]:
         return {"commit": None, "dirty": None, "patch": None}
     # What stages make is no change of the code, and the lock is written while they run.
     # Not refreshing the index: a kill while git writes it would leave a lock that stops every later commit.
-    diff = ("-c", "diff.autoRefreshIndex=false", "diff", "HEAD", "--binary")
-    patch = _git(root, *diff, "--", ".", ":!dvc.lock", ":!models", ":!reports")
+    # Whatever a person has set for what they read, this is to be applied again.
+    plain = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+    diff = ("-c", "diff.autoRefreshIndex=false", "-c", "diff.relative=false", "diff", "HEAD", *plain)
+    patch = _git_bytes(root, *diff, "--", ".", ":!dvc.lock", ":!models", ":!reports")
     new = _git(root, "ls-files", "--others", "--exclude-standard", "--", ".", ":!dvc.lock")
     dirty = True if patch or new else None if patch is None or new is None else False
     untracked = (new or "").splitlines()[:100]
-    return {"commit": commit.strip(), "dirty": dirty, "patch": _keep(root, patch or ""), "untracked": untracked}
+    return {"commit": commit.strip(), "dirty": dirty, "patch": _keep(root, patch or b""), "untracked": untracked}
 
 
-def _keep(root: Path, patch: str) -> str | None:
-    content = patch.encode()
+def _keep(root: Path, content: bytes) -> str | None:
     if not content or len(content) > MAX_PATCH_BYTES:
         return None
     named = digest.of_bytes(content)
@@ -97,11 +98,14 @@ def _keep(root: Path, patch: str) -> str | None:
 
 
 def _git(root: Path, *words: str) -> str | None:
+    said = _git_bytes(root, *words)
+    return None if said is None else said.decode("utf-8", "replace")
+
+
+def _git_bytes(root: Path, *words: str) -> bytes | None:
     """Return what git says, or None where it fails."""
     try:
-        asked = subprocess.run(
-            ["git", *words], cwd=root, capture_output=True, text=True, errors="replace", check=False, timeout=30
-        )
+        asked = subprocess.run(["git", *words], cwd=root, capture_output=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return asked.stdout if asked.returncode == 0 else None

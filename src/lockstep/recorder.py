@@ -96,6 +96,14 @@ class Recorder:
 
         return self._call(check)
 
+    def copy_out(self, named: str, to: Path) -> tuple[str, list[str]]:
+        """Copy the object of a file, given by its digest, out of the cache, else from the default remote.
+
+        Return where it was found, empty where nowhere, and what is wrong with each place before. Neither the cache nor
+        a file of the project changes.
+        """
+        return self._call(lambda: self._copy_out(named, to))
+
     def close(self) -> None:
         """Let go of the repository."""
         if self._repo is not None:
@@ -241,6 +249,20 @@ class Recorder:
         except DvcException as error:
             say(f"the remote did not give them: {' '.join(str(error).split())}")
 
+    def _copy_out(self, named: str, to: Path) -> tuple[str, list[str]]:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        faults = list[str]()
+        with self._locked() as repo:
+            remote = repo.config["core"].get("remote")
+            places = {"DVC's cache": lambda: repo.cache.local}
+            if remote:
+                places[f"remote {remote!r}"] = lambda: repo.cloud.get_remote_odb(command="fetch")
+            for place, find in places.items():
+                if not (fault := _copy_object(find, named, to)):
+                    return place, faults
+                faults.append(f"{place} {fault}")
+        return "", [*faults, *([] if remote else ["no default remote is set"])]
+
     def _keep(self, stage: Stage, read: Mapping[str, Any]) -> None:
         with self._as_dvc(stage) as (_, found):
             self._take(found, stage, read)
@@ -264,6 +286,20 @@ class Recorder:
             entries.setdefault("stages", {}).update(to_lockfile(self._kept[name]))
             digest.write_atomic(path, dumps_yaml(entries))
             del self._kept[name]
+
+
+def _copy_object(find: Callable[[], Any], named: str, to: Path) -> str:
+    """Copy a file's object out of one of DVC's stores; return what is wrong with it there, empty if nothing is."""
+    from dvc.exceptions import DvcException
+
+    try:
+        store = find()
+        store.fs.get_file(store.oid_to_path(named), str(to))
+    except FileNotFoundError:
+        return "lacks it"
+    except (DvcException, ImportError, OSError) as error:  # of some remotes the package is an add-on
+        return f"did not give it ({' '.join(str(error).split())})"
+    return "" if graph.md5(to) == named else "has it damaged"
 
 
 def drop_torn_runs(folder: Path) -> None:

@@ -1,18 +1,23 @@
 """`lockstep trace` over a real line: from an answer of the service back to commit, data and parameters."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import project
+import pytest
 
+from lockstep import contract as contracts
 from lockstep import graph, replay
 
 ANSWER = """
-import json, sys
+import asyncio, json, sys
 from lockstep.service import main, record
-main.Service.inner()
-print(main.app._predict(main.app._predictor, json.loads(sys.argv[1]), record.request_id()).decode())
+async def answer():
+    main.Service.inner()
+    return await main.app._answerer.predict(json.loads(sys.argv[1]), record.request_id())
+print(asyncio.run(answer()).decode())
 """
 
 
@@ -70,3 +75,18 @@ def test_a_prediction_that_nobody_recorded_is_one_line(copied: Path) -> None:
     assert asked.returncode == 1
     assert asked.stderr.startswith("lockstep: no prediction '0193000")
     assert len(asked.stderr.splitlines()) == 1
+
+
+def test_an_answer_is_explained_from_what_was_recorded_of_it(copied: Path) -> None:
+    first, second = answers(copied, 2)
+
+    found = json.loads(project.said(project.lockstep(copied, "explain", second["prediction_id"], "--json")))
+    table = project.said(project.lockstep(copied, "explain", first["prediction_id"]))
+
+    assert (found["prediction"], found["probabilities"]) == (second["prediction"], second["probabilities"])
+    (raw,) = found["raw"]
+    assert raw["class"] == "yes"
+    assert raw["base"] + sum(raw["contributions"].values()) == pytest.approx(raw["score"], rel=1e-4)
+    assert 1 / (1 + math.exp(-raw["score"])) == pytest.approx(second["probabilities"]["yes"], rel=1e-6)
+    assert [*raw["contributions"]] == sorted([*contracts.load(copied).inputs, "charge_per_month"])
+    assert all(f"\n{name} " in table for name in raw["contributions"])

@@ -2,16 +2,14 @@
 
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
-from lockstep import marked, params, ports, project, running, serve, servers, supervised
+from lockstep import marked, params, ports, project, running, serve, servers, signals, supervised
 from lockstep.errors import ParamsError, Unavailable
 from lockstep.params import Schedule
 from lockstep.service import released
@@ -44,7 +42,7 @@ def up(root: Path, wanted: Mapping[str, int], say: Say, *, free_ports: bool = Fa
     began, parent = time.monotonic(), os.getppid()
     project.check_environment(root)
     marked.end_with_parent(parent)
-    with running.claim(root), _signals_interrupt():
+    with running.claim(root), signals.interrupt():
         _end_what_was_left(root, say)
         chosen = choose_ports(root, wanted, free=free_ports)
         schedules = check_schedules(root)
@@ -167,22 +165,3 @@ def _follow(state: Path, live: str, parent: int, supervisor: Supervisor, say: Sa
         if live != before:
             say(f"{live} is live; the service answers by it in a moment")
     raise KeyboardInterrupt
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Have SIGTERM, which the death of the parent sends too, and SIGHUP do once what Ctrl-C does."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
