@@ -36,6 +36,7 @@ LAYERS = [
         "runner",
         "objects",
         "processes",
+        "recorded",
         "recorder",
         "line",
         "repository",
@@ -49,6 +50,13 @@ LAYERS = [
         "serve",
         "servers",
         "supervised",
+        "provenance",
+        "origin",
+        "worktree",
+        "rerun",
+        "proof",
+        "signals",
+        "tracked",
     },
     {"cli", "commands", "new", "__main__", "flows"},
 ]
@@ -64,6 +72,7 @@ SERVES = {
     "predictor",
     "release",
     "ledger",
+    "tracked",
 }
 ONLY = {"service": SERVES, "monitor": SERVES | {"metrics", "problems", "report"}}
 """Units that see less than their layer allows: never what trains."""

@@ -81,6 +81,7 @@ def test_a_release_is_sealed_and_read_only(packaged: Release) -> None:
         "predictor",
         "contract.json",
         "schema.json",
+        "card.json",
         "golden.json",
     }
     files = [path for path in packaged.folder.rglob("*") if path.is_file()]

@@ -16,11 +16,12 @@ from lockstep import contract as contracts
 from lockstep.errors import IntegrityError, Rejected, ReleaseError
 from lockstep.params import Params
 from lockstep.params import load as load_params
-from lockstep.predictor import Predictor
+from lockstep.predictor import Card, Predictor
 from lockstep.replay import Sample
-from lockstep.service import released, schema
+from lockstep.service import card, released, schema
+from lockstep.service.card import Evidence
 from lockstep.service.released import Identity, Pointer
-from lockstep.stages.files import read_json, write_json
+from lockstep.stages.files import read_json, read_table, write_json
 
 RECORD = "models/bento.json"
 N_GOLDEN = 50
@@ -28,6 +29,7 @@ PARTS = {
     "name": "another name in bentofile.yaml",
     "predictor": "another predictor",
     "contract": "another contract",
+    "card": "other scores or training data",
     "code": "other service code",
     "lock": "another requirements.lock",
     "bentofile": "another bentofile.yaml",
@@ -238,6 +240,7 @@ def _identity(root: Path) -> Identity:
         name=bentos.settings(root)["name"],
         predictor=found,
         contract=contract,
+        card=digest.of_bytes(_card(root, found).encode()),
         code=released.code_digest(root / "src" / "lockstep"),
         lock=digest.of_file(root / project.LOCK),
         bentofile=digest.of_file(root / bentos.FILE),
@@ -287,6 +290,23 @@ def _texts(root: Path, identity: Identity, found: Predictor) -> Mapping[str, str
     return {
         released.IDENTITY: identity.dumps(),
         released.CONTRACT: found.contract.content.decode("utf-8"),
+        released.CARD: _card(root, identity.predictor),
         released.SCHEMA: json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         released.GOLDEN: digest.dump_json({"rows": sample.rows, "expected": sample.expected}),
     }
+
+
+def _card(root: Path, predictor: str) -> str:
+    """Compile what people are told of the model, from what the line found out about it; the engine is not loaded."""
+    values = read_json(root / "models" / "predictor" / "predictor.json")
+    model, contract = Card(**{**values, "classes": tuple(values["classes"])}), contracts.load(root)
+    train = read_table(root / "data" / "train.parquet")
+    moments = [] if contract.time is None else train[contract.time].dropna().agg(["min", "max"]).dropna().tolist()
+    answers = () if model.classes else read_table(root / "reports" / "predictions.parquet")["prediction"].tolist()
+    evidence = Evidence(
+        metrics=read_json(root / "reports" / "metrics.json"),
+        n_train=len(train),
+        period=(moments[0], moments[-1]) if moments else None,
+        answers=answers,
+    )
+    return digest.dump_json(card.card(model, contract, predictor, evidence))

@@ -39,6 +39,8 @@ ASIDE = ("warnings", "prediction_id")
 """What an answer holds beside what evaluate recorded."""
 MARK = "LOCKSTEP_REPLAY"
 """In the environment of the child and of all that it starts, to find them by."""
+KEPT_BACK = {"PYTHONPATH", "LOCKSTEP_TOKEN", "LOCKSTEP_TOKEN_FILE"}
+"""Of the environment: the bento must find its own code, and nobody but this process asks it."""
 WORKER_FAILED = "Application startup failed"
 """What uvicorn writes where a worker cannot load the release."""
 
@@ -97,9 +99,9 @@ def serving(tag: str, *, ready_within_s: float = READY_WITHIN_S) -> Iterator[int
         It ended, or was not ready in time; with the last line that it wrote about an error.
     """
     port = _free_port()
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
     environment[MARK] = secrets.token_hex(16)
-    environment["LOCKSTEP_PREDICTIONS"] = ""  # nobody asked; nothing is recorded
+    environment |= {"LOCKSTEP_PREDICTIONS": "", "LOCKSTEP_DRAIN_S": "0"}  # nobody asked; nothing is recorded
     with tempfile.TemporaryDirectory(prefix="lockstep-replay-") as folder, (Path(folder) / "log").open("w+") as log:
         environment["TMPDIR"] = folder
         empty = Path(folder) / "empty"

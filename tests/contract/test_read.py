@@ -242,6 +242,11 @@ def test_of_two_formats_in_one_column_the_one_not_stated_is_unreadable():
 
 
 @pytest.mark.parametrize("format_", [None, "%d/%m/%Y"])
+def test_no_date_is_read_from_the_clock(format_):
+    assert outcomes(text("now", " today ", "NOW"), kind="date", format=format_) == [UNREADABLE] * 3
+
+
+@pytest.mark.parametrize("format_", [None, "%d/%m/%Y"])
 def test_typed_dates_need_no_format_and_lose_their_zone_in_utc(format_):
     zoned = pd.Series(pd.to_datetime(["2024-01-31T01:00:00+02:00", None]))
     naive = pd.Series(FAR).astype("datetime64[us]")

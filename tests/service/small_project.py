@@ -20,6 +20,7 @@ from lockstep import digest, encoder, features, plugins, predictor
 from lockstep.contract.read import read
 from lockstep.families import Task
 from lockstep.predictor import Card, Predictor
+from lockstep.steps.evaluate import Judged, resample, score
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FEATURES = """
@@ -91,6 +92,7 @@ def make(root: Path, problem: str = "binary", family: str = "xgboost", *, accept
     rows = read(draw(300), contracts.load(root)).rows
     save_predictor(root, rows[:200], problem, family)
     evaluate(root, rows[200:], accepted=accepted)
+    rows[:200].rename_axis(index="row").to_parquet(root / "data" / "train.parquet")
     return root
 
 
@@ -137,7 +139,7 @@ def save_predictor(root: Path, train: pd.DataFrame, problem: str, family: str) -
 
 
 def evaluate(root: Path, test: pd.DataFrame, *, accepted: bool = True) -> None:
-    """Write the test rows, their predictions through the frame door, and a verdict."""
+    """Write the test rows, their predictions through the frame door, their scores, and a verdict."""
     found = predictor.load(root / "models" / "predictor")
     answers = found.predict_table(test)
     table = pd.DataFrame({"row": test.index.to_numpy(), "prediction": answers.values})
@@ -156,6 +158,18 @@ def evaluate(root: Path, test: pd.DataFrame, *, accepted: bool = True) -> None:
         "gates": [gate],
     }
     (root / "reports" / "verdict.json").write_text(digest.dump_json(verdict))
+    (root / "reports" / "metrics.json").write_text(digest.dump_json(_scores(found, test, answers.output)))
+
+
+def _scores(found: Predictor, test: pd.DataFrame, output: Any) -> dict[str, float]:
+    """Score the predictor beside one that knows no input, which stands for the linear one too."""
+    ask = plugins.load("problems", found.card.problem)
+    y = ask.encode_target(test[found.contract.target], found.card.classes)
+    constant = ask.trivial(y, len(found.card.classes))
+    same = np.array(np.broadcast_to(constant, (len(y), *constant.shape)))
+    trivial = Judged(same, np.full(len(y), np.argmax(constant)) if found.card.classes else same)
+    models = {"": Judged(output, ask.decide(output, found.card.decision)), "trivial_": trivial, "linear_": trivial}
+    return score(ask, y, models, resample(len(y), 20, seed=1))
 
 
 def environment(root: Path) -> dict[str, str]:

@@ -230,7 +230,7 @@ from lockstep.service.app import Served
 served = Served(predictor.load(Path("models/predictor")), "churn:1", b"", {{}})
 app.serve(served)
 import asyncio, orjson
-asyncio.run(app._predict(served, orjson.loads({rows!r})["rows"], "0"))
+asyncio.run(app._answerer.predict(orjson.loads({rows!r})["rows"], "0"))
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
     found = subprocess.run(

@@ -15,7 +15,7 @@ import pytest
 
 from lockstep import release, replay
 from lockstep.release import Release
-from lockstep.service import released
+from lockstep.service import page, released
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,15 @@ def test_the_routes_are_ours(port: int, openapi: dict[str, Any]) -> None:
     assert (status, answer["errors"]) == (422, [{"row": 0, "field": "low", "rule": "not_be_null()", "found": "null"}])
 
 
+def test_the_page_and_the_card_travel_with_the_bento(port: int, built: Release) -> None:
+    assert {name: ask(port, "GET", name) for name in page.FILES} == {
+        name: (200, content) for name, content in page.FILES.items()
+    }
+    status, card = ask(port, "GET", "/card")
+    assert (status, card["bento"], card["run"]) == (200, built.tag, None)
+    assert card["digests"]["predictor"] == built.predictor
+
+
 def test_a_body_too_long_is_refused_and_the_service_lives_on(port: int, sample: replay.Sample, built: Release) -> None:
     status, answer = ask(port, "POST", "/predict", b" " * (8 * 1024**2 + 1))
     assert (status, answer["error"]) == (413, "the body must be at most 8,388,608 bytes; send the rows in parts.")
@@ -104,7 +113,7 @@ import asyncio, json, sys
 from lockstep.service import main
 async def answer():
     main.Service.inner()
-    return await main.app._predict(main.app._served, json.load(sys.stdin), "0193" + "0" * 24)
+    return await main.app._answerer.predict(json.load(sys.stdin), "0193" + "0" * 24)
 print(asyncio.run(answer()).decode())
 """
     release.promote(root, built)

@@ -35,12 +35,16 @@ def test_refusals_warnings_and_what_could_not_be_recorded_are_counted() -> None:
 
 
 def test_predictions_are_counted_by_class_or_by_decile() -> None:
-    metrics = Metrics("d1", "churn:1", time.time())
-    metrics.predicted(["yes", "no", "yes"], ())
-    metrics.predicted([-5.0, 1.0, 1.5, 99.0], [float(n) for n in range(1, 10)])
-    found = read(metrics)
-    counts = {re.search('"(.*)"', name)[1]: value for name, value in found.items() if "predictions_total" in name}  # type: ignore[index]
-    assert counts == {"yes": 2, "no": 1, "1 of 10": 1, "2 of 10": 2, "10 of 10": 1}
+    classes = Metrics("d1", "churn:1", time.time())
+    classes.predicted(["yes", "no", "yes"])
+    assert counts(classes) == {"yes": 2, "no": 1}
+    numbers = Metrics("d1", "churn:1", time.time(), [float(n) for n in range(1, 10)])
+    numbers.predicted([-5.0, 1.0, 1.5, 99.0])
+    assert counts(numbers) == {"1 of 10": 1, "2 of 10": 2, "10 of 10": 1}
+
+
+def counts(metrics: Metrics) -> dict[str, float]:
+    return {name.split('"')[1]: value for name, value in read(metrics).items() if "_predictions_total" in name}
 
 
 def test_the_model_is_named_with_its_age() -> None:

@@ -201,10 +201,46 @@ def test_a_slow_reader_who_reads_gets_all(port: int) -> None:
         assert read_all(connection).endswith(b"x" * 100)
 
 
-def test_an_upgrade_is_an_ordinary_request(port: int) -> None:
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_an_upgrade_is_an_ordinary_request(port: int, protocol: str) -> None:
     with connect(port) as connection:
-        connection.sendall(post(0, "/", "connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13"))
-        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        connection.sendall(post(3, "/", "Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}") + b"abc")
+        answer = connection.recv(1 << 16)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"\r\n\r\n3")
+        assert ask(connection) == b"3"
+
+
+def test_what_follows_a_body_is_no_header_and_has_an_end(port: int) -> None:
+    head = post(0, "/").replace(b"content-length: 0", b"transfer-encoding: chunked")
+    with connect(port) as connection:
+        connection.sendall(head + b"3\r\nabc\r\n0\r\nx-trailer: 1\r\n\r\n")
+        assert connection.recv(1 << 16).endswith(b"\r\n\r\n3")
+    connection = connect(port)
+    connection.sendall(head + b"3\r\nabc\r\n0\r\nx-trailer: " + b"a" * 300_000)
+    assert told(read_all(connection))[0] == 431
+
+
+def test_a_few_requests_may_be_sent_ahead_and_not_many(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall((post(3) + b"abc") * 16)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 16:
+            answers += connection.recv(1 << 16)
+    connection = connect(port)
+    connection.sendall((post(3) + b"abc") * 1000)
+    assert told(read_all(connection)) == (429, "at most 16 requests may be sent ahead.")
+
+
+def test_reading_an_answer_gives_the_next_body_no_more_time(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(post(0, "/large"))
+        assert connection.recv(1) == b"H"
+        connection.sendall(post(10))
+        left = len(LARGE)
+        while left > 0:
+            left -= len(connection.recv(1 << 20))
+        assert b"HTTP/1.1 408" in connection.recv(1 << 16) + read_all(connection)
 
 
 def test_fewer_files_allow_fewer_connections(monkeypatch: pytest.MonkeyPatch) -> None:

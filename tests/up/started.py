@@ -109,7 +109,7 @@ class Up:
         assert status < 400, found
         return found
 
-    def _unless_busy(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, Any, Any] | None:
+    def _unless_busy(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Any:
         """Ask Prefect; None where its database was busy, which its clients take for "again"."""
         answer = self.ask("prefect", method, path, body, **headers)
         return None if answer[0] == 503 else answer

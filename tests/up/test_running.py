@@ -63,6 +63,20 @@ def test_mlflow_refuses_a_foreign_host_and_a_foreign_origin(up: Up) -> None:
     assert [one["artifact_location"] for one in found] == [(up.root / ".lockstep" / "mlartifacts" / "0").as_uri()]
 
 
+def test_the_models_card_leads_to_its_run_on_mlflows_pages(up: Up) -> None:
+    card = up.ask("service", "GET", "/card")[1]
+    assert card["run"] is None
+    tags = [{"key": "lockstep.predictor", "value": card["digests"]["predictor"]}]
+    wanted = {"experiment_id": "0", "run_name": "winner xgboost", "tags": tags}
+    status, answer, _ = up.ask("mlflow", "POST", "/api/2.0/mlflow/runs/create", wanted)
+    assert status == 200
+    run = answer["run"]["info"]["run_id"]
+    assert up.ask("service", "GET", "/card")[1]["run"] == {
+        "name": "winner xgboost",
+        "url": f"{up.record.addresses['mlflow']}/#/experiments/0/runs/{run}",
+    }
+
+
 def test_the_deployment_has_its_schedule_and_one_run_at_a_time(up: Up) -> None:
     found = up.deployment()
 

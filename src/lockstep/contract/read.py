@@ -14,6 +14,8 @@ from lockstep.contract.model import Column, Contract
 from lockstep.errors import Breach, expected_one_of
 
 INTEGERS_EXACT_BELOW = 2**53
+CLOCK = ("now", "today")
+"""Texts that pandas takes for the moment at which it reads them."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _dates(cells: pd.Series, column: Column) -> pd.Series:
         naive = cells.dt.tz_convert("UTC").dt.tz_localize(None) if cells.dt.tz is not None else cells
         return naive.astype("datetime64[us]")
     text = cells.astype("str").str.strip() if _is_text(cells) else cells.map(lambda _: None).astype("str")
-    text = text.where(~text.isin(column.missing))
+    text = text.where(~text.isin([*column.missing, *CLOCK]))
     # One cell in nanoseconds would put the whole column into them, and far dates out of range.
     text = text.str.replace(r"([.,]\d{6})\d+", r"\1", regex=True)
     parsed = pd.to_datetime(text, format=column.format or "ISO8601", errors="coerce", utc=True)

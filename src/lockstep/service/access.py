@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from lockstep.errors import AccessError
+from lockstep.service import page
 from lockstep.service.body import RefusedError
 
 TOKEN, TOKEN_FILE = "LOCKSTEP_TOKEN", "LOCKSTEP_TOKEN_FILE"
 LOOPBACK = "127.0.0.1"
 MIN_LENGTH = 16
-OPEN = frozenset({"/", "/page.css", "/page.js", "/healthz", "/livez", "/readyz"})
+OPEN = frozenset({"/healthz", "/livez", "/readyz", *page.FILES})
 """What needs no token: probes, and the page, which holds nothing of the model."""
 
 Header = tuple[bytes, bytes]

@@ -1,17 +1,17 @@
 """Read the body of a request strictly: what is ambiguous in JSON is refused, not guessed."""
 
 import json
-import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+import numpy as np
 import orjson
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 10_000
-
-TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-"""A text in JSON, or what begins like one; read once, whatever it holds."""
+MAX_EXPLAINED = 100
+"""Rows explained by one request; one may take as long as a thousand predictions."""
 
 Row = dict[str, Any]
 Message = MutableMapping[str, Any]
@@ -92,7 +92,7 @@ def _check_headers(headers: list[tuple[bytes, bytes]]) -> None:
     kind = b""
     for name, value in headers:
         if name == b"content-type":
-            kind = value
+            kind = b"two" if kind else value
         elif name == b"content-length":
             _check_size(int(value) if value.isdigit() else 0)
         elif name == b"content-encoding" and value.lower() != b"identity":
@@ -115,8 +115,17 @@ def _check_size(n_bytes: int) -> None:
 
 def _check_count(body: bytes, n_most: int) -> None:
     """Refuse more values than rows can hold before they are made, since each takes a hundred bytes; commas tell."""
-    if body.count(b",") > n_most and TEXT.sub(b"", body).count(b",") > n_most:
+    if body.count(b",") > n_most and _count_values(body) > n_most:
         raise RefusedError(413, {"error": f"at most {MAX_ROWS:,} rows of the contract's fields fit one request."})
+
+
+def _count_values(body: bytes) -> int:
+    """Count the commas outside of texts, by numpy, which lets other threads go on and minds no number of texts."""
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    letters = np.frombuffer(body, np.uint8)
+    in_text = np.logical_xor.accumulate(letters == ord('"'))
+    return int(np.count_nonzero((letters == ord(",")) & ~in_text))
 
 
 def _refuse_doubles(body: bytes, rows: list[Row], n_keys: int) -> None:
@@ -134,8 +143,7 @@ def _refuse_doubles(body: bytes, rows: list[Row], n_keys: int) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        double = next(key for key in keys if keys.count(key) > 1)
+        double = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
         raise _malformed(f"a key may stand once in an object; {double[:64]!r} stands twice")
     return found
 

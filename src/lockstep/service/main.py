@@ -7,34 +7,46 @@ project's source the service follows ``.lockstep/live.json``, read once, when a 
 import asyncio
 import atexit
 import ctypes
+import gc
+import itertools
 import json
 import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import bentoml
 import click
+import psutil
 import uvicorn.config
 from bentoml._internal.container import BentoMLContainer
 from bentoml.exceptions import BentoMLException
+from circus.sighandler import SysHandler
 
 from lockstep.errors import IntegrityError, LockstepError, ReleaseError
 from lockstep.predictor import Predictor
 from lockstep.service import access, rehearsal, released, wire
 from lockstep.service.app import App, Served
+from lockstep.service.card import Run
 from lockstep.service.record import Recorder
 from lockstep.service.released import Found
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CODE_DIFFERS = "the code in %s is not that of release %s; it may answer otherwise. Serve its bento: `bentoml serve %s`."
-PREDICTIONS, DRAIN = "LOCKSTEP_PREDICTIONS", "LOCKSTEP_DRAIN_S"
+PREDICTIONS, DRAIN, PARENT = "LOCKSTEP_PREDICTIONS", "LOCKSTEP_DRAIN_S", "LOCKSTEP_PARENT"
 DRAIN_S = 1.0
 """From the signal to end, when readiness turns off, until no connection is taken any more."""
-PR_SET_PDEATHSIG = 1
+SWITCH_EVERY_S = 0.0005
+"""How long an answer may wait for the thread that records; Python's own 5 ms are ten answers."""
+SAME_S = 0.5
+"""Signals nearer than this are one, sent twice: by a service manager and by circus, or as a parent's threads die."""
+PR_SET_PDEATHSIG, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3
+MAPPED_BYTES = 256 * 1024
+"""Larger pieces of memory are the system's again as soon as they are free; else glibc raises that to 32 MiB."""
 
 log = logging.getLogger("lockstep.service")
 app = App()
@@ -57,12 +69,20 @@ def stop_early() -> None:
         rehearsal.rehearse(find(), PACKAGE.parent)
     except LockstepError as error:
         raise BentoMLException(str(error)) from None
+    os.environ[PARENT] = str(os.getpid())
+    insist()
 
 
 def host() -> str:
     """Return the address that ``bentoml serve`` was asked to listen on, else the one of BentoML's configuration."""
     asked = click.get_current_context(silent=True)
     return str((asked and asked.params.get("host")) or BentoMLContainer.http.host.get())
+
+
+def close_records(service: "Service") -> None:
+    """Record what was answered last; the signal that ends a worker leaves no time for it after this."""
+    if service.recorder:
+        service.recorder.close()
 
 
 @bentoml.service(
@@ -77,16 +97,22 @@ class Service:
     """Answer rows by the one predictor that was evaluated."""
 
     check = bentoml.on_deployment(stop_early)
+    close = bentoml.on_shutdown(close_records)
 
     def __init__(self) -> None:
         end_with_parent()
+        give_memory_back()
+        sys.setswitchinterval(SWITCH_EVERY_S)
         found = find()
         predictor = released.load(found)
         made_at = (found.folder / released.IDENTITY).stat().st_mtime
         schema, card = (found.folder / released.SCHEMA).read_bytes(), card_of(found)
-        served = Served(predictor, found.identity.tag, schema, card, record_of(predictor, found), made_at)
+        self.recorder = record_of(predictor, found)
+        served = Served(predictor, found.identity.tag, schema, card, self.recorder, made_at, run_of)
         app.serve(served, access.token())
         drain_first()
+        gc.collect()
+        gc.freeze()  # what is loaded now stays; looking through it took 0.1 s, again and again
         log.info("release %s is served", found.identity.tag)
 
 
@@ -94,19 +120,49 @@ def end_with_parent() -> None:
     """Have the kernel end this worker when ``bentoml serve`` is killed, so that nobody answers unwatched (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):  # it was killed before that
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def give_memory_back() -> None:
+    """Have what large requests took return to the system, not stay with the allocator for the next ones (glibc)."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, 4 * MAPPED_BYTES)
 
 
 def drain_first() -> None:
     """Have SIGTERM turn readiness off a while before uvicorn ends, so that nobody sends what nobody will take."""
     loop, ends = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
     wait_s = float(os.environ.get(DRAIN, DRAIN_S))
+    asked_at: list[float] = []
 
-    def drain(number: int, _: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, ends)  # a second one ends at once
-        app.drain()
-        loop.call_soon_threadsafe(loop.call_later, wait_s, os.kill, os.getpid(), number)
+    def end() -> None:
+        signal.signal(signal.SIGTERM, ends)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def drain(_: int, __: FrameType | None) -> None:
+        asked_at.append(time.monotonic())
+        if len(asked_at) == 1:
+            app.drain()
+            loop.call_soon_threadsafe(loop.call_later, wait_s, end)
+        elif asked_at[-1] - asked_at[0] > SAME_S:
+            end()  # a second one ends at once
 
     signal.signal(signal.SIGTERM, drain)
+
+
+def insist() -> None:
+    """Pass every signal to end, after the first, on to the workers; circus, which waits for them, would drop it."""
+    stop, asked = SysHandler.quit, itertools.count()
+
+    def stop_once_more(handler: SysHandler) -> None:
+        stop(handler)
+        for worker in psutil.Process().children() if next(asked) else ():
+            worker.terminate()
+
+    SysHandler.quit = stop_once_more
 
 
 def record_of(predictor: Predictor, found: Found) -> Recorder | None:
@@ -121,9 +177,17 @@ def record_of(predictor: Predictor, found: Found) -> Recorder | None:
 
 
 def card_of(found: Found) -> dict[str, Any]:
-    """Return the card of a release; empty where it has none."""
-    path = found.folder / "card.json"
-    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+    """Return the card of a release."""
+    return dict(json.loads((found.folder / released.CARD).read_bytes()))
+
+
+def run_of(predictor: str) -> Run | None:
+    """Return the run that fitted what is served, where a project is; a bento knows of none."""
+    if (PACKAGE.parent / released.PINNED).exists():
+        return None
+    from lockstep import tracked  # a project's alone; a bento does not carry it
+
+    return tracked.run(PACKAGE.parents[1], predictor)
 
 
 def find() -> Found:

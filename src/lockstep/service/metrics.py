@@ -20,8 +20,9 @@ UNKNOWN = "(unknown)"
 class Metrics:
     """The figures of one worker, from its start."""
 
-    def __init__(self, model: str, bento: str, made_at: float) -> None:
-        """``made_at``: when the release was written, in seconds since 1970."""
+    def __init__(self, model: str, bento: str, made_at: float, deciles: Sequence[float] = ()) -> None:
+        """``made_at``: when the release was written, in seconds since 1970; ``deciles``: of the test predictions."""
+        self._deciles = deciles
         self._registry = CollectorRegistry()
         self._made_at = made_at
         self._requests = self._counter("requests", "Requests answered", "path", "status")
@@ -53,9 +54,9 @@ class Metrics:
         """Count warnings, given as (field, rule)."""
         self._add(self._warnings, faults)
 
-    def predicted(self, values: Sequence[Any], deciles: Sequence[float]) -> None:
-        """Count predictions by class, or by which of ten parts of the test predictions a number falls into."""
-        names = values if not deciles else [f"{bisect_right(deciles, value) + 1} of 10" for value in values]
+    def predicted(self, values: Sequence[Any]) -> None:
+        """Count predictions by class, or by which tenth of the test predictions a number falls into."""
+        names = [f"{bisect_right(self._deciles, value) + 1} of 10" for value in values] if self._deciles else values
         for name, n in Tally(names).items():
             self._predictions.labels(str(name)).inc(n)
 

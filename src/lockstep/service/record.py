@@ -129,21 +129,25 @@ class Recorder:
 
     def _lines(self, asked: Asked) -> Iterator[bytes]:
         when = datetime.fromtimestamp(asked.began, UTC).isoformat(timespec="milliseconds")
-        for number, (row, answer) in enumerate(zip(asked.rows, asked.answers, strict=True)):
-            line = {
-                "id": prediction_id(asked.identity, number),
-                "time": when,
-                "bento": self._bento,
-                "model": self._model,
-                "inputs": {name: self._told(name, value) for name, value in row.items() if name in self._columns},
-                "latency_ms": round(asked.latency_s * 1000, 3),
-                **{key: value for key, value in answer.items() if key != "prediction_id"},
-            }
-            if self._private and "warnings" in line:
-                line["warnings"] = [
-                    {**warning, "found": self._told(warning["field"], warning["found"])} for warning in line["warnings"]
-                ]
-            yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        common: dict[str, Any] = {"time": when, "bento": self._bento, "model": self._model}
+        common["latency_ms"] = round(asked.latency_s * 1000, 3)
+        shared = orjson.dumps(common)[1:-1]
+        for row, answer in zip(asked.rows, asked.answers, strict=True):
+            # Put together from three parts: one dump of all would copy every input and every answer first.
+            name, told = orjson.dumps(answer["prediction_id"]), orjson.dumps(self._answer(answer))
+            yield b'{"id":%b,%b,"inputs":%b,%b\n' % (name, shared, orjson.dumps(self._inputs(row)), told[1:])
+
+    def _inputs(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not self._private and self._columns.issuperset(row):
+            return row
+        return {name: self._told(name, value) for name, value in row.items() if name in self._columns}
+
+    def _answer(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        told = {key: value for key, value in answer.items() if key != "prediction_id"}
+        if self._private and "warnings" in told:
+            warnings = [{**one, "found": self._told(one["field"], one["found"])} for one in told["warnings"]]
+            return {**told, "warnings": warnings}
+        return told
 
     def _told(self, name: str, value: Any) -> Any:
         if name not in self._private:

@@ -1,8 +1,9 @@
 """Say what a release is, which code travels with it, and verify it before anything in it is parsed.
 
 A release is a folder, sealed by its manifest: ``identity.json``, ``predictor/``, ``contract.json``, ``schema.json``
-(the OpenAPI document) and ``golden.json`` (test rows with their answers). Its digest is that of its identity, which
-names all that decides an answer; a pointer names the digest, the bento and the manifest.
+(the OpenAPI document), ``card.json`` (what people are told of the model) and ``golden.json`` (test rows with their
+answers). Its digest is that of its identity, which names all that decides an answer; a pointer names the digest, the
+bento and the manifest.
 """
 
 import json
@@ -18,6 +19,7 @@ from lockstep.predictor import Predictor
 
 IDENTITY = "identity.json"
 SCHEMA = "schema.json"
+CARD = "card.json"
 GOLDEN = "golden.json"
 CONTRACT = "contract.json"
 PREDICTOR = "predictor"
@@ -60,6 +62,7 @@ class Identity:
     """Of the bento, as ``bentofile.yaml`` gives it."""
     predictor: str
     contract: str
+    card: str
     code: str
     lock: str
     bentofile: str
@@ -189,7 +192,9 @@ def load(release: Found) -> Predictor:
 def shipped(package: Path) -> list[str]:
     """Return the files of ``package`` that a bento carries, as sorted relative names."""
     found = [path for name in SHIPPED for path in [package / name, *(package / name).rglob("*")]]
-    return sorted({path.relative_to(package).as_posix() for path in found if path.suffix in SUFFIXES})
+    return sorted(
+        {path.relative_to(package).as_posix() for path in found if path.suffix in SUFFIXES and path.is_file()}
+    )
 
 
 def code_digest(package: Path) -> str:

@@ -1,36 +1,36 @@
 """Describe the service in OpenAPI 3.1, compiled from the contract and the encoder when a release is made.
 
-What a field may be comes from the rules that refuse a request (critical and warning); what is only unusual (info) is
-told in its description. The example is a request that works as it stands.
+``fields`` says what a row may be. Here stand the routes, and what each of them answers, refusals included: those that
+the connection itself gives (``wire``) name no request. The example is a request that works as it stands.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from lockstep.contract import FILE, Column, Contract, Rule
-from lockstep.contract.model import NOT_NULL
-from lockstep.contract.request import ISO, Door
+from lockstep.contract import FILE, Contract
+from lockstep.contract.request import Door
 from lockstep.encoder import Encoder
 from lockstep.errors import ContractError
-from lockstep.service.body import MAX_BYTES, MAX_ROWS
+from lockstep.service import replies
+from lockstep.service.body import MAX_BYTES, MAX_EXPLAINED, MAX_ROWS
+from lockstep.service.fields import Schema, row, vocabulary
+from lockstep.service.wire import MAX_HEAD_BYTES
 
-TYPES = {"number": "number", "boolean": "boolean", "category": "string", "date": "string", "text": "string"}
-ROLES = {
-    "id": "Identifies the row; not seen by the model.",
-    "group": "Groups rows; not seen by the model.",
-    "time": "When the row was true.",
-}
-REQUEST_ID = {"type": "string", "description": "Also in the header x-request-id."}
-ERROR = {
-    "type": "object",
-    "required": ["error", "request_id"],
-    "properties": {"error": {"type": "string"}, "request_id": REQUEST_ID},
-}
+OPEN: list[Schema] = []
+"""Of a route: asks for no token."""
+TOKEN: list[Schema] = [{}, {"bearer": []}]
+"""Asks for a token where the service has one."""
+READING = """\
+Rows are sent as JSON and judged by the contract that gated the training data. They are not cleaned: a number in quotes,
+a field that is not known, a key that stands twice are refused. White space around a text does not count; an empty text
+is a missing value, as null is, and as a field that is left out. A row that breaks the contract is refused with 422, its
+field and rule named, every one of the request at once; what is only unusual is answered, with warnings.
+"""
 
 
 def document(
-    contract: Contract, encoder: Encoder, classes: tuple[str, ...], model: str, row: Mapping[str, Any]
-) -> dict[str, Any]:
+    contract: Contract, encoder: Encoder, classes: tuple[str, ...], model: str, sent: Mapping[str, Any]
+) -> Schema:
     """Return the OpenAPI document of a release.
 
     Parameters
@@ -39,7 +39,7 @@ def document(
         Of the predictor; no classes in regression.
     model
         Digest of the predictor.
-    row
+    sent
         A row that the service answers; its values fill the example where the contract gives none that work.
 
     Raises
@@ -47,168 +47,104 @@ def document(
     ContractError
         No example can be shown without telling a private value.
     """
-    answers = {
-        "200": _content("An answer for each row, in order", _answer(classes)),
-        "400": _content("Not the JSON that is expected", ERROR),
-        "413": _content(f"More than {MAX_ROWS:,} rows or {MAX_BYTES:,} bytes", ERROR),
-        "415": _content("Not JSON", ERROR),
-        "422": _content("Rows that break the contract, every one named", _errors()),
-    }
-    example = {"rows": [_example(contract, encoder, row)]}
-    predict = {
-        "summary": "Predict",
-        "operationId": "predict",
-        "responses": answers,
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _request(_row(contract, encoder)), "example": example}},
-        },
-    }
+    example = {"rows": [_example(contract, encoder, sent)]}
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"Predict {contract.target}", "version": model[:16]},
-        "paths": {"/predict": {"post": predict}},
+        "info": {"title": f"Predict {contract.target}", "version": model[:16], "description": READING},
+        "security": TOKEN,
+        "paths": {**_asking(example), **_reading(), **_probes()},
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Row": row(contract, encoder), **replies.schemas(classes, encoder)},
+            "headers": replies.HEADERS,
+            "responses": _refusals(),
+        },
     }
 
 
-def _row(contract: Contract, encoder: Encoder) -> dict[str, Any]:
-    door = Door(contract)
-    fields = {name: _field(name, column, contract, encoder) for name, column in door.columns.items()}
-    ignored = {name: {"description": "Accepted and dropped."} for name in contract.role("ignored")}
-    required = [name for name in door.columns if _needed(name, contract)]
-    pairs = [
-        f"{' and '.join(rule.columns)}: {rule.name}"
-        for rule in contract.row_rules
-        if len(rule.columns) > 1 and rule.severity != "info" and door.columns.keys() >= set(rule.columns)
-    ]
-    text = {"description": "Also: " + "; ".join(pairs) + "."} if pairs else {}
+def _asking(example: Schema) -> Schema:
+    """Return the routes that take rows."""
+    many = f"More than {MAX_ROWS:,} rows, or {MAX_BYTES:,} bytes"
+    few = f"More than {MAX_EXPLAINED} rows, or {MAX_BYTES:,} bytes"
     return {
-        "type": "object",
-        **text,
-        "additionalProperties": False,
-        "required": required,
-        "properties": fields | ignored,
+        "/predict": {"post": _post("Predict", "Answers", MAX_ROWS, many, example)},
+        "/explain": {"post": _post("Explain", "Explanations", MAX_EXPLAINED, few, example)},
     }
 
 
-def _needed(name: str, contract: Contract) -> bool:
-    return contract.columns[name].is_input and any(
-        rule.type == NOT_NULL and rule.columns == (name,) and rule.severity != "info" for rule in contract.row_rules
-    )
+def _post(name: str, answer: str, n_most: int, too_much: str, example: Schema) -> Schema:
+    rows = {"type": "array", "minItems": 1, "maxItems": n_most, "items": {"$ref": "#/components/schemas/Row"}}
+    asked = {"type": "object", "additionalProperties": False, "required": ["rows"], "properties": {"rows": rows}}
+    return {
+        "summary": name,
+        "operationId": name.lower(),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": asked, "example": example}}},
+        "responses": {
+            "200": replies.signed("An answer for each row, in order", answer),
+            **_shared(400, 401, 403, 408),
+            "413": replies.named(too_much, "Error"),
+            **_shared(415, 422, 429, 431, 503),
+        },
+    }
 
 
-def _field(name: str, column: Column, contract: Contract, encoder: Encoder) -> dict[str, Any]:
-    field: dict[str, Any] = {}
-    notes = [column.description] if column.description else []
-    notes += [ROLES[column.role]] if column.role in ROLES else []
-    if column.kind == "date":
-        field["pattern"] = f"^(?:{ISO.pattern})$"
-        notes.append("A date like 2024-01-31, or 2024-01-31T13:45:00 in UTC.")
-    for rule in contract.row_rules:
-        if rule.columns == (name,) and rule.type != NOT_NULL:
-            limits = _limits(rule, column) if rule.severity != "info" else {}
-            field |= {key: value for key, value in limits.items() if key not in field}
-            if not limits:
-                notes.append(f"{'Unusual unless' if rule.severity == 'info' else 'Must be'} {rule.name}.")
-    seen = _vocabulary(name, contract, encoder)
-    if seen and "enum" not in field:
-        notes.append(f"Seen in training: {', '.join(seen[:20])}{', …' if len(seen) > 20 else ''}.")
-    kind = TYPES[column.kind]
-    if not _needed(name, contract):
-        field |= {"enum": [*field["enum"], None]} if "enum" in field else {}
-        return {"type": [kind, "null"], **field, "description": " ".join(notes)}
-    return {"type": kind, **field, "description": " ".join(notes)}
+def _reading() -> Schema:
+    """Return the routes that tell what is served."""
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "/openapi.json": _get("This document", replies.signed("OpenAPI 3.1", "Document")),
+        "/card": _get("The model: what it predicts, how well, from which data", replies.signed("The card", "Card")),
+        "/metrics": _get("Figures for Prometheus", replies.signed("In Prometheus' text format", text)),
+    }
 
 
-def _vocabulary(name: str, contract: Contract, encoder: Encoder) -> tuple[str, ...]:
-    """Return the categories seen in training; none of a private column."""
-    if contract.columns[name].private:
-        return ()
-    return next((part.vocabulary for part in encoder.parts if part.name == name and part.kind == "category"), ())
+def _probes() -> Schema:
+    html = {"text/html": {"schema": {"type": "string"}}}
+    ready = replies.signed("A release is loaded and verified", "Ready")
+    return {
+        "/": _get("A page for people", replies.named("It needs no other host", html), is_open=True),
+        "/healthz": _get("Whether the service lives", replies.named("It does", "Alive"), is_open=True),
+        "/livez": _get("The same", replies.named("It does", "Alive"), is_open=True),
+        "/readyz": _get("Whether requests may be sent", ready, is_open=True),
+    }
 
 
-def _limits(rule: Rule, column: Column) -> dict[str, Any]:
-    """Return a rule in JSON Schema's words, or nothing where it has none."""
-    given = rule.kwargs
-    match rule.type:
-        case "expect_column_values_to_be_between" if column.kind == "number":
-            low = "exclusiveMinimum" if given.get("strict_min") else "minimum"
-            high = "exclusiveMaximum" if given.get("strict_max") else "maximum"
-            limits = {low: given.get("min_value"), high: given.get("max_value")}
-        case "expect_column_values_to_be_in_set" if column.kind in ("category", "text"):
-            limits = {"enum": list(given["value_set"])}
-        case "expect_column_values_to_not_be_in_set" if column.kind in ("category", "text"):
-            limits = {"not": {"enum": list(given["value_set"])}}
-        case "expect_column_values_to_match_regex":
-            limits = {"pattern": given["regex"]}
-        case "expect_column_value_lengths_to_be_between":
-            limits = {"minLength": given.get("min_value"), "maxLength": given.get("max_value")}
-        case _:
-            limits = {}
-    return {key: value for key, value in limits.items() if value is not None}
+def _get(summary: str, answer: Schema, *, is_open: bool = False) -> Schema:
+    refused = _shared(400, 408, 431, 503) if is_open else _shared(400, 401, 403, 408, 431, 503)
+    security = {"security": OPEN} if is_open else {}
+    return {"get": {"summary": summary, **security, "responses": {"200": answer, **refused}}}
 
 
-def _example(contract: Contract, encoder: Encoder, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the contract's examples where they work together, else ``row``; never a value that is private."""
+def _shared(*statuses: int) -> Schema:
+    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
+
+
+def _refusals() -> Schema:
+    return {
+        "400": replies.plain("Not the JSON that is expected, or not HTTP"),
+        "401": replies.named("Not the token that the service has", "Error", "www-authenticate"),
+        "403": replies.named("Without a token the service answers on the loopback alone", "Error"),
+        "408": replies.plain("The request did not arrive in time"),
+        "415": replies.named("Not JSON in UTF-8, uncompressed", "Error"),
+        "422": replies.named("Rows that break the contract, every one named", "Errors"),
+        "429": replies.named("Too much is asked at once", "Error", "retry-after"),
+        "431": replies.plain(f"A head of more than {MAX_HEAD_BYTES:,} bytes"),
+        "503": replies.plain("Not ready, or too many connections"),
+    }
+
+
+def _example(contract: Contract, encoder: Encoder, sent: Mapping[str, Any]) -> Schema:
+    """Return the contract's examples where they work together, else ``sent``; never a value that is private."""
     door = Door(contract)
-    hidden = {name: None if contract.columns[name].private else value for name, value in row.items()}
-    stated: dict[str, Any] = {name: seen[0] for name in door.columns if (seen := _vocabulary(name, contract, encoder))}
+    hidden = {name: None if contract.columns[name].private else value for name, value in sent.items()}
+    stated: Schema = {name: seen[0] for name in door.columns if (seen := vocabulary(name, contract, encoder))}
     stated |= {name: column.example for name, column in door.columns.items() if column.example is not None}
     private = {name: value for name, value in stated.items() if contract.columns[name].private}
     for wanted in (hidden | stated, hidden | private):
         if not door.check(wanted).faults:
             return {name: wanted[name] for name in door.columns if name in wanted}
-    needed = [name for name in row if contract.columns[name].private]
+    needed = [name for name in sent if contract.columns[name].private]
     raise ContractError(
         f"{FILE}: the private columns {needed} must have an 'example' that keeps the rules, to show in "
         "the schema of the service; their real values may not stand there."
     )
-
-
-def _request(row: dict[str, Any]) -> dict[str, Any]:
-    rows = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": row}
-    return {"type": "object", "additionalProperties": False, "required": ["rows"], "properties": {"rows": rows}}
-
-
-def _answer(classes: tuple[str, ...]) -> dict[str, Any]:
-    notice = _strings("field", "rule", "found")
-    one: dict[str, Any] = {"prediction": {"type": "string", "enum": list(classes)} if classes else {"type": "number"}}
-    if classes:
-        chance = {"type": "number", "minimum": 0, "maximum": 1}
-        one["probabilities"] = {
-            "type": "object",
-            "required": list(classes),
-            "properties": dict.fromkeys(classes, chance),
-        }
-    one["prediction_id"] = {"type": "string", "description": "By which the service records it."}
-    unusual = {"type": "array", "items": notice, "description": "What is unusual about the row, if anything."}
-    rows = {"type": "object", "required": list(one), "properties": {**one, "warnings": unusual}}
-    return {
-        "type": "object",
-        "required": ["predictions", "request_id", "model", "bento"],
-        "properties": {
-            "predictions": {"type": "array", "items": rows},
-            "request_id": REQUEST_ID,
-            "model": {"type": "string", "description": "Its digest."},
-            "bento": {"type": "string", "description": "The tag of the release."},
-        },
-    }
-
-
-def _errors() -> dict[str, Any]:
-    error = _strings("field", "rule", "found")
-    error["properties"] |= {"row": {"type": "integer", "description": "Position in the request, from 0."}}
-    error["required"] = ["row", *error["required"]]
-    return {
-        "type": "object",
-        "required": ["errors", "request_id"],
-        "properties": {"errors": {"type": "array", "items": error}, "request_id": REQUEST_ID},
-    }
-
-
-def _strings(*names: str) -> dict[str, Any]:
-    return {"type": "object", "required": list(names), "properties": {name: {"type": "string"} for name in names}}
-
-
-def _content(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -6,13 +6,15 @@ directly: nothing of BentoML's stands between it and the wire.
 """
 
 import asyncio
+import logging
 import math
+import re
 import resource
 from http import HTTPStatus
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 LOOK_EVERY_S = 0.5
 LINGER_S = 0.2
@@ -20,9 +22,16 @@ LINGER_S = 0.2
 LEAVE_WITHIN_S = 1.0
 """For the client of a refused request to close."""
 MAX_HEAD_BYTES = 16 * 1024
+"""Of a head, and of what follows a body, or stands between its pieces."""
+MAX_AHEAD = 16
+"""Requests that a client may send on a connection before the first is answered."""
 MAX_CONNECTIONS = 1_000
+UPGRADE = re.compile(rb"(?i)(?<=\n)upgrade(?=[ \t]*:)")
 SPARE_FILES = 64
 """File descriptors left for all else."""
+
+log = logging.getLogger(__name__)
+log.setLevel(logging.ERROR)  # what a client does wrong is told to the client; it could fill a disk
 
 
 def max_connections() -> int:
@@ -45,9 +54,10 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.app, self.ws_protocol_class = self.answer, None
-        self._deadline, self._n_head = math.inf, 0
-        self._in_head, self._is_unread, self._is_refused = True, False, False
+        self.app, self.ws_protocol_class, self.logger = self.answer, None, log
+        self._arrive_by = self._taken_by = math.inf
+        self._n_around, self._in_head, self._is_refused = 0, True, False
+        self._at_work: RequestResponseCycle | None = None
         self._look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -56,7 +66,7 @@ class Protocol(HttpToolsProtocol):
         if len(self.connections) > self.most:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again in a moment.")
             return
-        self._allow(self.head_within_s)
+        self._expect(self.head_within_s)
         self._look = self.loop.call_later(LOOK_EVERY_S, self._watch)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,47 +76,55 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a head may not grow without end, even where it is one line."""
+        """Take bytes; a head may not grow without end, even where it is one line, nor may what is no body after it."""
         if self._is_refused:
             return
-        if self._in_head:
-            if not self._n_head:
-                self._allow(self.head_within_s)
-            self._n_head += len(data)
-        super().data_received(data)
-        if self._in_head and self._n_head > MAX_HEAD_BYTES:
+        if self._in_head and not self._n_around:
+            self._expect(self.head_within_s)
+        self._n_around += len(data)
+        super().data_received(_without_upgrade(data) if self._in_head else data)
+        if self._n_around > MAX_HEAD_BYTES and not self._is_refused:
             self._refuse_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; one that follows the body is none."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Start the request, unless its head is too large."""
-        self._in_head, self._n_head = False, 0
+        """Start the request, unless its head is too large, or too many wait before it."""
+        self._in_head, self._n_around = False, 0
+        if self._is_refused:
+            return
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             self._refuse_head()
-            return
-        self._allow(self.body_within_s)
-        super().on_headers_complete()
+        elif len(self.pipeline) >= MAX_AHEAD:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"at most {MAX_AHEAD} requests may be sent ahead.")
+        else:
+            self._expect(self.body_within_s)
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body, unless the request was refused."""
+        self._n_around = 0
         if not self._is_refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Leave the time from here on to the application."""
         if not self._is_refused:
-            self._deadline, self._in_head = math.inf, True
+            self._arrive_by, self._n_around, self._in_head = math.inf, 0, True
             super().on_message_complete()
 
     def pause_writing(self) -> None:
         """Start the clock of a client that does not read."""
         super().pause_writing()
-        self._is_unread = True
-        self._allow(self.read_within_s)
+        self._taken_by = self.loop.time() + self.read_within_s
 
     def resume_writing(self) -> None:
         """Stop it."""
         super().resume_writing()
-        self._is_unread, self._deadline = False, math.inf
+        self._taken_by = math.inf
 
     def shutdown(self) -> None:
         """End when what is asked is answered; where nothing is, a moment later, for a request on its way."""
@@ -116,16 +134,28 @@ class Protocol(HttpToolsProtocol):
         """Answer what is not HTTP in JSON too."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
-    def _allow(self, seconds: float) -> None:
-        self._deadline = self.loop.time() + seconds
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Take a request as it is; no other protocol is spoken here."""
+
+    def _expect(self, within_s: float) -> None:
+        self._arrive_by = self.loop.time() + within_s
 
     def _watch(self) -> None:
-        if self.loop.time() >= self._deadline:
-            if self._is_refused or self._is_unread or (not self._in_head and self.cycle.response_started):
-                self.transport.abort()
-                return
+        is_late = self.loop.time() >= self._arrive_by
+        if self.loop.time() >= self._taken_by or (is_late and (self._is_refused or self._is_answered_early())):
+            self.transport.abort()
+            return
+        if is_late:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request must arrive faster.")
         self._look = self.loop.call_later(LOOK_EVERY_S, self._watch)
+
+    def _is_answered_early(self) -> bool:
+        """Say whether an answer was begun before all of its request came."""
+        return not self._in_head and self.cycle is self._at_work and self.cycle.response_started
 
     def _refuse_head(self) -> None:
         reason = f"the head must be at most {MAX_HEAD_BYTES:,} bytes."
@@ -138,11 +168,16 @@ class Protocol(HttpToolsProtocol):
             f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
-        self.transport.write(head.encode() + body)
         self._is_refused = True
-        if self.cycle and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        if self._at_work and self._at_work.response_started and not self._at_work.response_complete:
+            self.transport.abort()  # in the middle of an answer nothing else can be said
+            return
+        self.transport.write(head.encode() + body)
+        self.pipeline.clear()
+        for cycle in (self._at_work, self.cycle):
+            if cycle and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         self._leave()
 
     def _leave(self) -> None:
@@ -152,4 +187,12 @@ class Protocol(HttpToolsProtocol):
             return
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._allow(LEAVE_WITHIN_S)
+        self._expect(LEAVE_WITHIN_S)
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Take the offer of another protocol out of a head, as Java's client makes it; uvicorn would skip the body then."""
+    if b"pgrade" not in data and b"PGRADE" not in data:
+        return data
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return UPGRADE.sub(b"ignored", head) + end + rest

@@ -1,4 +1,4 @@
-"""The page for a person, at ``GET /``: static files, written by hand; they hold no data and load nothing from elsewhere.
+"""The page for a person, at ``GET /``: static files that hold no data and load nothing from elsewhere.
 
 ``index.html`` answers ``/``, every other file its own name. The page asks ``/openapi.json`` what a row is and ``/card``
 what the model is, then ``/predict`` and ``/explain``; it has no other way to know anything.

@@ -1,6 +1,6 @@
 // Show a prediction: what it is, how sure, what is unusual about the row, and what each input added to the score.
 
-import { bar, copyable, el, number, percent, signed } from "./page.dom.js";
+import { bar, breakable, copyable, el, number, percent, signed } from "./page.dom.js";
 import { inWords } from "./page.words.js";
 
 const SHOWN = 10;
@@ -90,24 +90,30 @@ function standing(answer, card) {
   if (!deciles.length) return null;
   const below = deciles.filter((decile) => decile <= answer.prediction).length;
   const cells = Array.from({ length: deciles.length + 1 }, (_, i) => el("span", { class: i === below ? "here" : "" }));
-  const text = below === 0 ? "Among the lowest tenth of what was predicted for the test rows."
-    : below === deciles.length ? "Among the highest tenth of what was predicted for the test rows."
-      : `Higher than about ${below} in 10 predictions for the test rows, which range mostly from ${number(deciles[0])} to ${number(deciles.at(-1))}.`;
-  return el("div", {}, el("div", { class: "tenths", "aria-hidden": "true" }, cells), el("p", { class: "help" }, text));
+  const range = `${number(deciles[0])} to ${number(deciles.at(-1))}`;
+  const text = below === 0 ? "Among the lowest tenth of the predictions for the test rows"
+    : below === deciles.length ? "Among the highest tenth of the predictions for the test rows"
+      : `Higher than about ${below} in 10 of the predictions for the test rows`;
+  return el("div", {},
+    el("div", { class: "tenths", "aria-hidden": "true" }, cells),
+    el("p", { class: "help" }, `${text}; eight in ten lie within ${range}.`));
 }
 
 function unusual(warnings) {
+  const usual = (rule) => inWords(rule).replace(/^must be /, "is usually ").replace(/^must /, "should usually ");
   const items = warnings.map(({ field, rule, found }) => (
-    el("li", {}, el("strong", {}, field), ` ${inWords(rule).replace(/^must be /, "is usually ")}; found ${found}`)
+    el("li", {}, el("strong", {}, field), ` ${usual(rule)}; found ${found}`)
   ));
-  return el("div", { class: "notice warn" }, el("p", { class: "title" }, "Unusual about this row"), el("ul", {}, items));
+  const title = el("p", { class: "title" }, "Unusual about this row");
+  return el("div", { class: "notice warn" }, title, el("ul", {}, items));
 }
 
 function contributions(raw, values, problem) {
   const sorted = Object.entries(raw.contributions).toSorted(([, a], [, b]) => Math.abs(b) - Math.abs(a));
   const largest = Math.max(...sorted.map(([, value]) => Math.abs(value)), Number.MIN_VALUE);
   const digits = decimals(Math.max(largest, Math.abs(raw.base), Math.abs(raw.score)));
-  const line = ([name, value]) => contribution(name, shown(values.get(name)), value, { largest, digits });
+  const about = (name) => (values.has(name) ? ` =\u00a0${shown(values.get(name))}` : " (computed)");
+  const line = ([name, value]) => contribution(name, about(name), value, { largest, digits });
   const rest = sorted.slice(SHOWN);
   const body = el("tbody", {}, sorted.slice(0, SHOWN).map(line));
   if (rest.length > 1) {
@@ -125,27 +131,29 @@ function contributions(raw, values, problem) {
   const caption = `Contribution of each input to the ${scoreName(raw, problem)}, the largest first`;
   return [
     el("div", { class: "scroll" }, el("table", { class: "contributions" },
-      el("caption", {}, caption),
-      el("thead", {}, el("tr", {}, ["Input", "Value"].map((text) => el("th", { scope: "col" }, text)),
+      el("caption", {}, el("span", {}, caption)),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Input"),
         el("td", { class: "plot", "aria-hidden": "true" }, el("span", {}, "lowers"), el("span", {}, "raises")),
         el("th", { scope: "col", class: "figure" }, "Contribution"))),
       body,
-      el("tfoot", {}, total("Base, the same for every row", raw.base, digits), total(`${problem === "regression" ? "Prediction" : "Score"}, the sum`, raw.score, digits)),
+      el("tfoot", {}, total("Base, the same for every row", raw.base, digits),
+        total(`${problem === "regression" ? "Prediction" : "Score"}, the sum`, raw.score, digits)),
     )),
   ];
 }
 
-function contribution(name, value, amount, { largest, digits }) {
+function contribution(name, about, amount, { largest, digits }) {
   const share = Math.abs(amount) / largest;
   const fill = el("span", { class: amount < 0 ? "lowers" : "raises" });
   fill.style.width = `${50 * Math.min(share, 1)}%`;
   return el("tr", {},
-    el("th", { scope: "row" }, name), el("td", { class: "value" }, value),
+    el("th", { scope: "row" }, breakable(name), el("span", { class: "value" }, about)),
     el("td", { class: "plot", "aria-hidden": "true" }, fill), el("td", { class: "figure" }, signed(amount, digits)));
 }
 
 function total(name, amount, digits) {
-  return el("tr", {}, el("th", { scope: "row", colspan: 3 }, name), el("td", { class: "figure" }, signed(amount, digits)));
+  const heading = el("th", { scope: "row", colspan: 2 }, name);
+  return el("tr", {}, heading, el("td", { class: "figure" }, signed(amount, digits)));
 }
 
 /** Return the decimals that show three digits of the largest figure of a column. */
@@ -159,6 +167,5 @@ function scoreName(raw, problem) {
 }
 
 function shown(value) {
-  if (value === undefined) return "";
   return value === null ? "missing" : typeof value === "number" ? number(value, 6) : String(value);
 }

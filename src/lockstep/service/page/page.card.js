@@ -3,7 +3,8 @@
 import { at, copyable, el, number, percent, score, svg } from "./page.dom.js";
 
 const METRICS = new Map(Object.entries({
-  roc_auc: "ROC AUC", rmse: "RMSE", mae: "MAE", r2: "R²", f1: "F1", f1_macro: "F1, mean of the classes", brier: "Brier score",
+  roc_auc: "ROC AUC", brier: "Brier score", f1: "F1", f1_macro: "F1, mean of the classes",
+  rmse: "RMSE", mae: "MAE", r2: "R²",
 }));
 const WIDTH = 160, EDGE = 6, MIDDLE = 10;
 const DIGITS = 16;
@@ -29,19 +30,22 @@ function facts(card) {
     decision.threshold !== undefined && ["Decision", `${classes[1]} from ${percent(decision.threshold)} on`],
     ...digests(card),
   ].filter(Boolean);
-  return el("dl", { class: "facts card" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+  const items = pairs.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text)));
+  return el("dl", { class: "facts card" }, items);
 }
 
 function scores(card) {
   const head = ["Metric", "Model", "95 % interval", "Linear", "Trivial"];
+  const caption = `Scores on ${number(card.rows.test, 12)} test rows, which the model had not seen`;
   return el("div", { class: "card scroll", role: "region", "aria-label": "Scores", tabindex: "0" },
     el("table", {},
-      el("caption", {}, `Scores on ${number(card.rows.test, 12)} test rows, which the model had not seen`),
+      el("caption", {}, el("span", {}, caption)),
       el("thead", {}, el("tr", {}, head.map((text, i) => el("th", { scope: "col", class: i ? "figure" : "" }, text)),
         el("td", { "aria-hidden": "true" }))),
       el("tbody", {}, card.scores.map(scored)),
     ),
-    el("p", { class: "help" }, "Linear is a linear model of the same inputs; trivial knows no input. In the drawing the line is the interval, the dot the model, the tick the linear one."),
+    el("p", { class: "help" }, "Linear is a linear model of the same inputs; trivial knows no input. "
+      + "In the drawing the line is the interval, the dot the model, the tick the linear one."),
   );
 }
 
@@ -60,8 +64,9 @@ function drawing(value, low, high, linear) {
   const known = [value, low, high, linear].filter((each) => each !== null);
   const least = Math.min(...known), span = Math.max(...known) - least || 1;
   const x = (each) => EDGE + ((WIDTH - 2 * EDGE) * (each - least)) / span;
+  const bounded = low !== null && high !== null;
   return svg("svg", { width: WIDTH, height: 2 * MIDDLE, viewBox: `0 0 ${WIDTH} ${2 * MIDDLE}` },
-    low !== null && high !== null && svg("line", { class: "interval", x1: x(low), x2: x(high), y1: MIDDLE, y2: MIDDLE }),
+    bounded && svg("line", { class: "interval", x1: x(low), x2: x(high), y1: MIDDLE, y2: MIDDLE }),
     linear !== null && svg("line", { class: "linear", x1: x(linear), x2: x(linear), y1: 2, y2: 2 * MIDDLE - 2 }),
     svg("circle", { cx: x(value), cy: MIDDLE, r: 4.5 }));
 }

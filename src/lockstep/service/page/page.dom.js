@@ -22,6 +22,11 @@ function filled(node, attributes, children) {
   return node;
 }
 
+/** A name that may be broken after its underscores. */
+export function breakable(name) {
+  return name.split(/(?<=_)/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
+}
+
 /** Say something to those who hear the page; the same words twice are said twice. */
 export function tell(text) {
   at("told").textContent = "";

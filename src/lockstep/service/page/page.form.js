@@ -1,25 +1,26 @@
 // Build the form from the schema of a request, read a row from it, and put refusals beside the fields they name.
 
-import { at, el, number } from "./page.dom.js";
-import { helpOf, inWords } from "./page.words.js";
+import { at, breakable, el, number } from "./page.dom.js";
+import { helpOf, inWords, pairsOf } from "./page.words.js";
 
 /** Make the form of a row; `inputs` are the names of the columns that the model sees, or nothing where not known. */
 export function makeForm(schema, example, inputs) {
   const needed = new Set(schema.required ?? []);
   const known = Object.entries(schema.properties).filter(([, property]) => property.type);  // others are dropped
-  const fields = known.map(([name, property], i) => {
+  const made = known.map(([name, property], i) => {
     const given = new Map(Object.entries(example)).get(name) ?? null;
     return makeField(`field-${i}`, name, property, needed.has(name), given);
   });
-  const seen = (field) => !inputs?.length || inputs.includes(field.name);
-  at("fields").replaceChildren(...fields.filter(seen).map((field) => field.node));
-  const others = fields.filter((field) => !seen(field));
+  const isSeen = (field) => !inputs?.length || inputs.includes(field.name);
+  const seen = made.filter(isSeen), others = made.filter((field) => !isSeen(field));
+  const fields = [...seen, ...others];  // as they stand on the page
+  at("fields").replaceChildren(...seen.map((field) => field.node));
   at("unseen-fields").replaceChildren(...others.map((field) => field.node));
   at("unseen").hidden = !others.length;
-  const pairs = (schema.description ?? "").replace(/^Also: /, "").replace(/\.$/, "");
+  const pairs = pairsOf(schema.description ?? "");
   at("rules").replaceChildren(
     el("span", { class: "need", "aria-hidden": "true" }, "*"), " must be given; what else stays empty is missing.",
-    pairs && ` Also: ${pairs.split("; ").map(pairInWords).join("; ")}.`,
+    pairs.length ? ` Also: ${pairs.join("; ")}.` : "",
   );
   const write = () => fields.forEach((field) => field.write(field.example));
   write();
@@ -44,8 +45,9 @@ function refuse(fields, errors) {
   }
   for (const field of fields) field.refuse(words.get(field.name) ?? []);
   const places = new Map(fields.map((field) => [field.name, field]));
-  const items = [...words].map(([name, faults]) => {
-    const text = `${name} ${faults.map((fault) => fault.text).join("; ")}`;
+  const names = [...places.keys(), ...[...words.keys()].filter((name) => !places.has(name))];
+  const items = names.filter((name) => words.has(name)).map((name) => {
+    const text = `${name} ${words.get(name).map((fault) => fault.text).join("; ")}`;
     const place = places.get(name);
     if (!place) return el("li", {}, text);
     const link = el("a", { href: `#${place.control.id}` }, text);
@@ -66,12 +68,6 @@ function reveal(control) {
   control.focus();
 }
 
-function pairInWords(text) {
-  const [, names, rule] = /^(.*?): (.*)$/s.exec(text) ?? [];
-  const words = rule && inWords(rule);
-  return words && words !== rule ? `${names.split(" and ")[0]} ${words}` : text;
-}
-
 function makeField(id, name, property, needed, example) {
   const seen = (property.examples ?? []).filter((value) => typeof value === "string");
   const made = control(id, name, property, needed, example, seen);
@@ -80,7 +76,7 @@ function makeField(id, name, property, needed, example) {
   const error = el("p", { id: `${id}-error`, class: "refusal" });
   const about = el("p", { id: `${id}-help`, class: "help" }, help);
   const mark = needed && el("span", { class: "need", "aria-hidden": "true" }, " *");
-  const label = el("label", { for: id }, name, mark);
+  const label = el("div", { class: "named" }, el("label", { for: id }, breakable(name)), mark);
   for (const each of made.controls) each.setAttribute("aria-describedby", `${id}-error ${id}-help`);
   made.main.setAttribute("aria-required", String(needed));
   const node = el("div", { class: `field ${made.wide ? "wide" : ""}` }, label, made.node, error, about);
@@ -122,9 +118,10 @@ function words(id, property, needed, seen) {
   const list = seen.length ? `${id}-seen` : null;
   const shared = { id, placeholder: hint, autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
   const field = long ? el("textarea", { ...shared, rows: 1 }) : el("input", { ...shared, type: "text", list });
+  const options = seen.map((value) => el("option", { value }));
   if (list) field.addEventListener("focus", () => field.select());  // the list shows what begins like the value
   return {
-    node: el("div", { class: "whole" }, field, list && el("datalist", { id: list }, seen.map((value) => el("option", { value })))),
+    node: el("div", { class: "whole" }, field, list && el("datalist", { id: list }, options)),
     main: field, controls: [field], wide: long,
     read: () => (field.value === "" ? null : field.value),
     write: (value) => { field.value = value ?? ""; },
@@ -133,7 +130,8 @@ function words(id, property, needed, seen) {
 
 function figure(id, name, property, needed, example) {
   const low = property.minimum ?? property.exclusiveMinimum, high = property.maximum ?? property.exclusiveMaximum;
-  const field = el("input", { id, type: "number", step: "any", inputmode: "decimal", placeholder: needed ? null : "missing" });
+  const hint = needed ? null : "missing";
+  const field = el("input", { id, type: "number", step: "any", inputmode: "decimal", placeholder: hint });
   const read = () => (field.validity.badInput ? undefined : field.value === "" ? null : Number(field.value));
   const write = (value) => { field.value = value ?? ""; };
   if (!(high > low && Number.isFinite(high - low))) return { node: field, main: field, controls: [field], read, write };
@@ -176,7 +174,7 @@ function limits(property) {
   const parts = [
     low !== undefined && `at least ${number(low)}`, above !== undefined && `above ${number(above)}`,
     high !== undefined && `at most ${number(high)}`, below !== undefined && `below ${number(below)}`,
-    property.minLength && `at least ${property.minLength} characters`,
+    property.minLength > 1 && `at least ${property.minLength} characters`,
     property.maxLength && `at most ${property.maxLength} characters`,
     property.pattern && !property.description?.includes("A date like") && `in the pattern ${property.pattern}`,
   ].filter(Boolean).join(", ");

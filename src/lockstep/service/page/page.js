@@ -5,7 +5,7 @@ import { inSentence, makeAnswer, makeExplanation, makeTrace } from "./page.answe
 import { inBrief, showCard } from "./page.card.js";
 import { makeForm } from "./page.form.js";
 
-const ANSWER_WITHIN_MS = 15_000;
+const ANSWER_WITHIN_S = 15;
 const KEPT = "lockstep-token";
 const TROUBLE = new Map([
   [413, "That is too much for one request."],
@@ -26,19 +26,22 @@ let form = null, card = null, again = null, asking = false;
 
 /** Ask the service; what is not an answer becomes a Trouble that says so plainly. */
 async function ask(path, body) {
-  const headers = { ...(token && { Authorization: `Bearer ${token}` }), ...(body && { "Content-Type": "application/json" }) };
+  const headers = {
+    ...(token && { Authorization: `Bearer ${token}` }), ...(body && { "Content-Type": "application/json" }),
+  };
   const how = { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), cache: "no-store" };
   let response, answer;
   try {
-    response = await fetch(path, { ...how, signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    response = await fetch(path, { ...how, signal: AbortSignal.timeout(1000 * ANSWER_WITHIN_S) });
     answer = await response.json();
   } catch (error) {
-    const late = error.name === "TimeoutError" && `The service did not answer within ${ANSWER_WITHIN_MS / 1000} seconds.`;
+    const late = error.name === "TimeoutError" && `The service did not answer within ${ANSWER_WITHIN_S} seconds.`;
     const odd = response && `The service answered ${response.status}, and not in JSON.`;
     throw new Trouble(late || odd || "The service cannot be reached. Does it still run?", response?.status);
   }
   if (response.ok) return answer;
-  const said = TROUBLE.get(response.status) ?? `The service answered ${response.status}: ${answer.error ?? "no reason given"}`;
+  const reason = answer.error ?? "no reason given";
+  const said = TROUBLE.get(response.status) ?? `The service answered ${response.status}: ${reason}`;
   throw new Trouble(said, response.status, answer.errors);
 }
 
@@ -77,9 +80,9 @@ async function predict() {
   const { row, errors } = form.read();
   if (errors.length) throw new Trouble("", 422, errors);
   const body = { rows: [row] };
-  const { predictions: [answer] } = await ask("predict", body);
+  const { predictions: [answer], bento } = await ask("predict", body);
   form.refuse([]);
-  say("");
+  say(card && bento !== card.bento ? `Another release answers now, ${bento}. Reload the page to see its card.` : "");
   const why = el("p", { class: "muted" }, "Explaining …");
   at("result").replaceChildren(...makeAnswer(answer, card), why, makeTrace(answer), asCurl(body));
   tell(inSentence(answer));
@@ -142,8 +145,13 @@ async function enter() {
 /** Open what wants the token, which a plain link cannot bring. */
 async function open(link) {
   const tab = window.open("", "_blank");
-  const response = await fetch(link.href, { headers: { Authorization: `Bearer ${token}` } });
-  tab.location = URL.createObjectURL(new Blob([await response.text()], { type: "text/plain" }));
+  const response = await fetch(link.href, { headers: { Authorization: `Bearer ${token}` } }).catch(() => null);
+  if (tab && response?.ok) {
+    tab.location = URL.createObjectURL(new Blob([await response.text()], { type: "text/plain" }));
+  } else {
+    tab?.close();
+    say(`${link.textContent} cannot be shown${response ? `; the service answered ${response.status}` : ""}.`);
+  }
 }
 
 function asCurl(body) {

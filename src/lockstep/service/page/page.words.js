@@ -2,14 +2,14 @@
 
 const CALL = /^(\w+)\((.*)\)$/s;
 const ARGUMENT = /(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\[[^\]]*\]?[^,]*|[^,]+)/g;
-const NOTE = /(Unusual unless|Must be) (\w+\((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^'")])*\))\./g;
+const WHOLE = /\w+\((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^'")])*\)/;
+const NOTE = new RegExp(`(Unusual unless|Must be) (${WHOLE.source})\\.`, "g");
+const PAIR = new RegExp(`pair_${WHOLE.source}`, "g");
 const SEEN = "Seen in training: ";
 
 /** Return a rule as words that follow a field's name; one that is not known is returned as it stands. */
 export function inWords(rule) {
-  const [, name, given] = CALL.exec(rule) ?? [];
-  if (!name) return rule;
-  const value = new Map([...given.matchAll(ARGUMENT)].map(([, key, text]) => [key, plain(text)]));
+  const [name, value] = parse(rule);
   switch (name) {
     case "not_be_null":
       return "must be given";
@@ -34,7 +34,12 @@ export function inWords(rule) {
   }
 }
 
-/** Return what a field's description says, and its rules in words; not the categories, which the field itself offers. */
+/** Return the rules on two fields that stand in the description of a row, in words. */
+export function pairsOf(description) {
+  return (description.match(PAIR) ?? []).map((rule) => `${parse(rule)[1].get("column_A")} ${inWords(rule)}`);
+}
+
+/** Return what a field's description says, and its rules in words; not the categories, which the field offers. */
 export function helpOf(description, seen) {
   const end = seen.length ? description.lastIndexOf(SEEN) : -1;
   const rules = [];
@@ -42,10 +47,15 @@ export function helpOf(description, seen) {
     const words = inWords(rule);
     if (words === rule) return note;
     if (kind === "Must be") rules.push(`M${words.slice(1)}.`);
-    else if (!(seen.length && rule.startsWith("be_in_set"))) rules.push(`Usually ${words.replace(/^must (be )?/, "")}.`);
+    else if (!seen.length || !rule.startsWith("be_in_set")) rules.push(`Usually ${words.replace(/^must (be )?/, "")}.`);
     return "";
   });
   return { text: text.trim(), rules: rules.join(" ") };
+}
+
+function parse(rule) {
+  const [, name, given] = CALL.exec(rule) ?? [null, null, ""];
+  return [name, new Map([...given.matchAll(ARGUMENT)].map(([, key, text]) => [key, plain(text)]))];
 }
 
 function bounds(value) {
