@@ -6,8 +6,11 @@ BIN    := $(VENV)/bin
 # Whole lines and servers that are killed on purpose: minutes each.
 FAULTS := tests/faults tests/up/test_running.py tests/up/test_ending.py tests/pipeline/test_search_resumes.py
 
+# The packaged service as strangers and people meet it: abused, fuzzed, proven, opened in a browser.
+SERVICE := tests/abuse tests/browser tests/pipeline/test_replay_prediction.py
+
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-faults test-faults-long lint types check bench bench-line lock clean
+.PHONY: help env run test test-faults test-faults-long test-service lint types check bench bench-line bench-serve lock clean
 
 help:            ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,13 +36,16 @@ run: env         ## run the whole line, then say what came out
 
 test: env        ## lint, types, and every test
 	@$(MAKE) --no-print-directory lint types
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile $(FAULTS:%=--ignore=%) --cov --cov-report=term:skip-covered --cov-fail-under=90
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile $(patsubst %,--ignore=%,$(FAULTS) $(SERVICE)) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-faults: env ## what kills, full disks, damaged bytes and servers that are gone leave behind
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-cov $(FAULTS)
 
 test-faults-long: env   ## fifty random kills, twenty of a search, and whatever else takes long
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist load --no-cov -m long tests/faults tests/pipeline
+
+test-service: env ## harm to running services, fuzzing, real tables, proofs, and the page in a browser
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-cov $(SERVICE)
 
 lint: env        ## ruff
 	@$(BIN)/ruff check .
@@ -48,11 +54,14 @@ types: env       ## mypy, strict
 	@$(BIN)/mypy
 
 bench: env       ## measure the figures of docs/benchmarks.md anew; the better part of an hour
-	@for subject in line flow tables door large search; do \
+	@for subject in line flow tables door large search serve; do \
 	  env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/$$subject.py --write || exit 1; done
 
 bench-line: env  ## the line by dvc repro, by the flow and by one plain script, side by side
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/flow.py --write
+
+bench-serve: env ## the packaged service under load, and `mlflow models serve` beside it
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/serve.py --write
 
 lock:            ## solve requirements.lock again from pyproject.toml
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

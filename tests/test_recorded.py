@@ -36,7 +36,7 @@ def asked(contract: Contract, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def ask(row: dict[str, Any] = ROW) -> dict[str, Any]:
         kept, identity = Recorder(tmp_path, contract, "churn:1", "5eed"), record.request_id()
         name = record.prediction_id(identity, 0)
-        kept.add(Asked(identity, time.time(), 0.002, [row], [{"prediction": "yes", "prediction_id": name}]))
+        kept.add(Asked(identity, time.time(), 0.002, 9, [row], [{"prediction": "yes", "prediction_id": name}]))
         kept.close()
         found = record.find(tmp_path, name)
         assert found is not None

@@ -76,8 +76,10 @@ def follow(name: str, proofs: Sequence[Proof], say: Say) -> Iterator[Link]:
         say(f"{name:20}{link.said}")
 
 
-def alike(proofs: Sequence[Proof], key: str) -> list[list[Proof]]:
+def alike(proofs: Sequence[Proof], *keys: str) -> list[list[Proof]]:
     """Return the chains that hold so far, those of which the same was recorded together."""
     whole = [proof for proof in proofs if proof.holds]
-    values = dict.fromkeys(proof.asked[key] for proof in whole)
-    return [[proof for proof in whole if proof.asked[key] == value] for value in values]
+    values = [tuple(proof.asked[key] for key in keys) for proof in whole]
+    return [
+        [proof for proof, each in zip(whole, values, strict=True) if each == value] for value in dict.fromkeys(values)
+    ]

@@ -27,7 +27,7 @@ def run(root: Path, predictor: str) -> dict[str, str | None] | None:
     if place is None or not place.exists():
         return None
     try:
-        with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{place.resolve().as_uri()}?mode=ro", uri=True)) as database:
             found = database.execute(RUN, (predictor,)).fetchone()
     except sqlite3.Error:
         return None

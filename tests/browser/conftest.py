@@ -39,7 +39,7 @@ def store() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright's event loop runs in this thread, where other tests have their own
 def browser() -> Iterator[Browser]:
     path = browsed.chromium()
     with sync_playwright() as playwright:

@@ -30,7 +30,7 @@ def ask(root: Path, *numbers: int, **changed: Any) -> list[tuple[str, dict[str, 
     identity, rows = record.request_id(), [sample.rows[i] for i in numbers]
     names = [record.prediction_id(identity, i) for i in range(len(rows))]
     answers = [{**sample.expected[i], **changed, "prediction_id": name} for i, name in zip(numbers, names, strict=True)]
-    kept.add(Asked(identity, time.time(), 0.002, rows, answers))
+    kept.add(Asked(identity, time.time(), 0.002, 9, rows, answers))
     kept.close()
     return list(zip(names, rows, strict=True))
 

@@ -16,7 +16,7 @@ import asyncio, json, sys
 from lockstep.service import main, record
 async def answer():
     main.Service.inner()
-    return await main.app._answerer.predict(json.loads(sys.argv[1]), record.request_id())
+    return await main.app._answerer.predict(json.dumps({"rows": json.loads(sys.argv[1])}).encode(), record.request_id())
 print(asyncio.run(answer()).decode())
 """
 

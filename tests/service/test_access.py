@@ -119,7 +119,8 @@ def test_a_request_brings_the_token_once(headers: list[tuple[bytes, bytes]], exp
         ("127.0.0.1", b"evil.example", 403),
         ("127.0.0.1", b"evil.example:3000", 403),
         ("127.0.0.1", b"127.0.0.1.evil.example", 403),
-        ("127.0.0.1", b"[::1", 200),
+        ("127.0.0.1", b"[::1", 403),
+        ("127.0.0.1", b"[::1]evil.example", 403),
         ("127.0.0.1", b"", 403),
     ],
 )

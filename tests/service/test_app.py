@@ -229,8 +229,8 @@ from lockstep.service.main import app
 from lockstep.service.app import Served
 served = Served(predictor.load(Path("models/predictor")), "churn:1", b"", {{}})
 app.serve(served)
-import asyncio, orjson
-asyncio.run(app._answerer.predict(orjson.loads({rows!r})["rows"], "0"))
+import asyncio
+asyncio.run(app._answerer.predict({rows!r}.encode(), "0"))
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
     found = subprocess.run(

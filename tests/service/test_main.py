@@ -113,7 +113,7 @@ import asyncio, json, sys
 from lockstep.service import main
 async def answer():
     main.Service.inner()
-    return await main.app._answerer.predict(json.load(sys.stdin), "0193" + "0" * 24)
+    return await main.app._answerer.predict(json.dumps({"rows": json.load(sys.stdin)}).encode(), "0193" + "0" * 24)
 print(asyncio.run(answer()).decode())
 """
     release.promote(root, built)

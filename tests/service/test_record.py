@@ -26,7 +26,7 @@ def recorder(folder: Path, contract: Contract, **more: int) -> Recorder:
 def asked(row: dict[str, Any], n_rows: int = 1, identity: str = "") -> Asked:
     identity = identity or request_id()
     answers = [{"prediction": "yes", "prediction_id": prediction_id(identity, i)} for i in range(n_rows)]
-    return Asked(identity, time.time(), 0.002, [row] * n_rows, answers)
+    return Asked(identity, time.time(), 0.002, n_rows, [row] * n_rows, answers)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def test_what_cannot_be_written_is_counted_and_the_rest_is_whole(
 def test_where_too_much_waits_it_is_counted_and_no_request_is_held_up(
     model: Predictor, row: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "MAX_WAITING", 2)
+    monkeypatch.setattr(record, "MAX_WAITING_BYTES", 2)
     monkeypatch.setattr(record, "WRITE_EVERY_S", 60.0)
     kept = recorder(tmp_path, model.contract)
     for _ in range(5):

@@ -22,10 +22,20 @@ def test_bytes_are_counted_over_all_requests_and_given_back() -> None:
     with one.place() as first:
         first.hold(half)
         with one.place() as second:
-            second.hold(half)
+            second.hold(half + 2 * room.FREE_BYTES)
             with pytest.raises(RefusedError, match="429"):
                 first.hold(1)
         first.hold(half)
+    assert one.n_bytes == 0
+
+
+def test_large_bodies_that_stall_stop_no_small_one() -> None:
+    one = Room()
+    with one.place() as stalls, one.place() as small:
+        stalls.hold(room.MAX_BYTES + room.FREE_BYTES)
+        small.hold(room.FREE_BYTES)
+        with pytest.raises(RefusedError, match="429"):
+            small.hold(1)
     assert one.n_bytes == 0
 
 

@@ -1,5 +1,6 @@
 """The limits of a connection, on a real uvicorn over real sockets."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -24,7 +25,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         if message["type"] == "http.disconnect":
             return
         n_bytes, more = n_bytes + len(message["body"]), message["more_body"]
-    body = LARGE if scope["path"] == "/large" else b"%d" % n_bytes
+    body = {"/large": LARGE, "/some": LARGE[: 40 << 10]}.get(scope["path"], b"%d" % n_bytes)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
@@ -35,16 +36,24 @@ class Quick(wire.Protocol):
     head_within_s = body_within_s = read_within_s = 0.8
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[uvicorn.Server]:
+@contextlib.contextmanager
+def running(*listeners: socket.socket) -> Iterator[uvicorn.Server]:
     server = uvicorn.Server(uvicorn.Config(lambda: None, http=Quick, port=0, log_config=None, lifespan="off"))
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=server.run, args=(list(listeners) or None,))
     thread.start()
     wait_until(lambda: server.started)
-    yield server
-    server.should_exit = True
-    thread.join(WITHIN_S)
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join(WITHIN_S)
     assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[uvicorn.Server]:
+    with running() as server:
+        yield server
 
 
 @pytest.fixture
@@ -211,6 +220,34 @@ def test_an_upgrade_is_an_ordinary_request(port: int, protocol: str) -> None:
         assert ask(connection) == b"3"
 
 
+@pytest.mark.parametrize("end", range(20, 110, 7))
+def test_an_upgrade_in_pieces_smuggles_no_second_request(port: int, end: int) -> None:
+    inner = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
+    request = post(len(inner), "/", "Connection: Upgrade", "Upgrade: h2c") + inner
+    with connect(port) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(request[:end])
+        assert not connection_has_answer(connection, 0.05)
+        connection.sendall(request[end:])
+        connection.shutdown(socket.SHUT_WR)
+        answer = read_all(connection)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 400"))
+
+
+def test_a_client_that_falls_silent_with_little_left_to_take_is_dropped() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # what it takes connections with has it too
+        with running(listener) as server, socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            connection.connect(listener.getsockname())
+            connection.sendall(post(0, "/some", "connection: close"))
+            assert connection.recv(1) == b"H"
+            (held,) = server.server_state.connections
+            assert 0 < held.transport.get_write_buffer_size() < 64 << 10
+            wait_until(lambda: not server.server_state.connections)
+
+
 def test_what_follows_a_body_is_no_header_and_has_an_end(port: int) -> None:
     head = post(0, "/").replace(b"content-length: 0", b"transfer-encoding: chunked")
     with connect(port) as connection:
@@ -239,11 +276,13 @@ def test_reading_an_answer_gives_the_next_body_no_more_time(port: int) -> None:
         connection.sendall(post(10))
         left = len(LARGE)
         while left > 0:
-            left -= len(connection.recv(1 << 20))
+            piece = connection.recv(1 << 20)
+            assert piece, f"{left} bytes never came"
+            left -= len(piece)
         assert b"HTTP/1.1 408" in connection.recv(1 << 16) + read_all(connection)
 
 
 def test_fewer_files_allow_fewer_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    for files, expected in ((256, 192), (10, 1), (10**6, 1000), (wire.resource.RLIM_INFINITY, 1000)):
+    for files, expected in ((256, 160), (10, 1), (10**6, 1000), (wire.resource.RLIM_INFINITY, 1000)):
         monkeypatch.setattr(wire.resource, "getrlimit", lambda _, files=files: (files, files))
         assert wire.max_connections() == expected

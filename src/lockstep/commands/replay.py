@@ -30,7 +30,7 @@ def replay(root: Path, identities: Sequence[str], row: Path | None, say: Say) ->
         with suppress(Broken):
             _look_up(root, proof, say)
     folders = dict[str, Path]()
-    for group in alike(proofs, "bento"):
+    for group in alike(proofs, "bento", "model"):
         with suppress(Broken):
             folders[group[0].asked["model"]] = _find_release(root, group, given, say)
     for group in alike(proofs, "model"):

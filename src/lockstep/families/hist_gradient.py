@@ -184,4 +184,4 @@ def _codes(fields: Sequence[Any], n_codes: int) -> NDArray[np.uint8]:
             codes = listed[int(begin[node]) : int(end[node])]
             left[codes[codes < n_codes]] ^= True
             rows.append(np.packbits(left, bitorder="little"))
-    return np.array(rows, dtype=np.uint8).reshape(len(rows), -1)
+    return np.array(rows, dtype=np.uint8).reshape(len(rows), (n_codes + 7) // 8)

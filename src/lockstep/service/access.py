@@ -8,6 +8,7 @@ import functools
 import hmac
 import ipaddress
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -105,8 +106,8 @@ def _is_local(host: str) -> bool:
 def _is_local_name(value: bytes) -> bool:
     """Say whether a Host header names the loopback, with a port or without."""
     name = value.decode("latin-1")
-    host = name.partition("]")[0].removeprefix("[") if name.startswith("[") else name.partition(":")[0]
-    return is_loopback(host.lower())
+    found = re.fullmatch(r"(\[[^]]*\]|[^:]*)(:\d*)?", name)
+    return found is not None and is_loopback(found[1].strip("[]").lower())
 
 
 def _read(path: Path) -> str:

@@ -134,9 +134,9 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive, request: str) -> bytes:
         with self._room.place() as place:
-            rows = await self._answerer.read(await body.read(scope["headers"], receive, place.hold))
+            content = await body.read(scope["headers"], receive, place.hold)
             answer = self._answerer.explain if scope["path"] == "/explain" else self._answerer.predict
-            return await answer(rows, request)
+            return await answer(content, request)
 
 
 def _misdirected(path: str) -> RefusedError:
@@ -148,7 +148,8 @@ def _misdirected(path: str) -> RefusedError:
 
 def _failed(error: Exception, request: str) -> bytes:
     """Tell the log in one line, without the values that a cause's text may hold; return what the client is told."""
-    text = clean(str(error).replace(str(error.__cause__), "...")) if isinstance(error, LockstepError) else ""
+    text = str(error) if isinstance(error, LockstepError) else ""
+    text = clean(text.replace(str(error.__cause__), "...") if error.__cause__ else text)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     log.error("request %s failed: %s %s (%s:%s)", request, type(error).__name__, text, frame.name, frame.lineno)
     return orjson.dumps({"error": "the service failed; its log says why.", "request_id": request})

@@ -89,16 +89,16 @@ def parse(body: bytes, n_fields: int) -> list[Row]:
 
 
 def _check_headers(headers: list[tuple[bytes, bytes]]) -> None:
-    kind = b""
+    kind: bytes | None = None
     for name, value in headers:
         if name == b"content-type":
-            kind = b"two" if kind else value
+            kind = value if kind is None else b"two"
         elif name == b"content-length":
             _check_size(int(value) if value.isdigit() else 0)
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise RefusedError(415, {"error": "the body must not be compressed."})
     if kind != b"application/json":
-        _check_type(kind)
+        _check_type(kind or b"")
 
 
 def _check_type(value: bytes) -> None:

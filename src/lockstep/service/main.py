@@ -8,7 +8,6 @@ import asyncio
 import atexit
 import ctypes
 import gc
-import itertools
 import json
 import logging
 import os
@@ -17,15 +16,13 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import bentoml
 import click
-import psutil
 import uvicorn.config
 from bentoml._internal.container import BentoMLContainer
 from bentoml.exceptions import BentoMLException
-from circus.sighandler import SysHandler
 
 from lockstep.errors import IntegrityError, LockstepError, ReleaseError
 from lockstep.predictor import Predictor
@@ -58,8 +55,9 @@ class Protocol(wire.Protocol):
     answer = app
 
 
-# uvicorn speaks what stands here under the name that BentoML's worker asks for.
+# uvicorn speaks what stands here under the names that BentoML's worker asks for.
 uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:Protocol"
+uvicorn.Server = wire.Server  # type: ignore[misc]
 
 
 def stop_early() -> None:
@@ -69,8 +67,10 @@ def stop_early() -> None:
         rehearsal.rehearse(find(), PACKAGE.parent)
     except LockstepError as error:
         raise BentoMLException(str(error)) from None
+    from lockstep.service import keeper  # a worker needs none of it
+
+    keeper.mind()
     os.environ[PARENT] = str(os.getpid())
-    insist()
 
 
 def host() -> str:
@@ -103,17 +103,32 @@ class Service:
         end_with_parent()
         give_memory_back()
         sys.setswitchinterval(SWITCH_EVERY_S)
-        found = find()
-        predictor = released.load(found)
-        made_at = (found.folder / released.IDENTITY).stat().st_mtime
-        schema, card = (found.folder / released.SCHEMA).read_bytes(), card_of(found)
-        self.recorder = record_of(predictor, found)
-        served = Served(predictor, found.identity.tag, schema, card, self.recorder, made_at, run_of)
-        app.serve(served, access.token())
+        try:
+            served = load()
+            app.serve(served, access.token())
+        except (LockstepError, BentoMLException) as error:
+            give_up(error)
+        self.recorder = served.recorder
         drain_first()
         gc.collect()
         gc.freeze()  # what is loaded now stays; looking through it took 0.1 s, again and again
-        log.info("release %s is served", found.identity.tag)
+        log.info("release %s is served", served.bento)
+
+
+def load() -> Served:
+    """Return the release to serve, verified and loaded; errors as in :func:`find` and :func:`released.load`."""
+    found = find()
+    predictor = released.load(found)
+    made_at = (found.folder / released.IDENTITY).stat().st_mtime
+    schema, card = (found.folder / released.SCHEMA).read_bytes(), card_of(found)
+    return Served(predictor, found.identity.tag, schema, card, record_of(predictor, found), made_at, run_of)
+
+
+def give_up(error: Exception) -> NoReturn:
+    """End a worker that has nothing right to serve any more, with one line; BentoML would print the stack thrice."""
+    log.error("Application startup failed: %s", error)
+    logging.shutdown()
+    os._exit(1)
 
 
 def end_with_parent() -> None:
@@ -151,18 +166,6 @@ def drain_first() -> None:
             end()  # a second one ends at once
 
     signal.signal(signal.SIGTERM, drain)
-
-
-def insist() -> None:
-    """Pass every signal to end, after the first, on to the workers; circus, which waits for them, would drop it."""
-    stop, asked = SysHandler.quit, itertools.count()
-
-    def stop_once_more(handler: SysHandler) -> None:
-        stop(handler)
-        for worker in psutil.Process().children() if next(asked) else ():
-            worker.terminate()
-
-    SysHandler.quit = stop_once_more
 
 
 def record_of(predictor: Predictor, found: Found) -> Recorder | None:

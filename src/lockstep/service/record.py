@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import threading
@@ -25,12 +26,15 @@ import orjson
 from lockstep.contract import Contract
 
 MAX_BYTES = 64 << 20
-MAX_WAITING = 50_000
-"""Predictions that may wait to be written; beyond it they are counted as unwritten."""
+MAX_WAITING_BYTES = 16 << 20
+"""Of bodies whose predictions wait to be written; beyond it they are counted as unwritten."""
 WRITE_EVERY_S = 0.25
 KEY = "private.key"
 HASHED = "hmac-sha256:"
 TIME_DIGITS = 12
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+
+log = logging.getLogger("lockstep.service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Asked:
     began: float
     """Seconds since 1970."""
     latency_s: float
+    n_bytes: int
+    """Of its body."""
     rows: list[dict[str, Any]]
     answers: list[dict[str, Any]]
 
@@ -75,11 +81,11 @@ class Recorder:
 
     def add(self, asked: Asked) -> None:
         """Have a request written soon."""
-        with self._counting:  # large requests are answered by threads of their own
-            if self._n_waiting >= MAX_WAITING:
+        with self._counting:  # the thread that writes counts too
+            if self._n_waiting + asked.n_bytes > MAX_WAITING_BYTES:
                 self.n_unwritten += len(asked.answers)
                 return
-            self._n_waiting += len(asked.answers)
+            self._n_waiting += asked.n_bytes
         self._waiting.append(asked)
 
     def close(self) -> None:
@@ -101,8 +107,11 @@ class Recorder:
                 self._append(b"".join(self._lines(asked)), asked.began)
             except OSError:
                 n_unwritten = len(asked.answers)
+            except Exception as error:  # the thread must go on; what it could not write is counted
+                n_unwritten = len(asked.answers)
+                log.error("predictions of request %s are not recorded: %s", asked.identity, type(error).__name__)
             with self._counting:
-                self._n_waiting -= len(asked.answers)
+                self._n_waiting -= asked.n_bytes
                 self.n_unwritten += n_unwritten
 
     def _append(self, lines: bytes, began: float) -> None:
@@ -121,9 +130,9 @@ class Recorder:
             if self._file:
                 self._file.close()
                 self._file = None
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             name = f"{day}-{os.getpid()}-{self._n_files:04}-{secrets.token_hex(2)}.jsonl"
-            self._file = (self._folder / name).open("xb", buffering=0)
+            self._file = os.fdopen(os.open(self._folder / name, NEW, 0o600), "wb", buffering=0)
             self._day, self._n_files = day, self._n_files + 1
         return self._file
 

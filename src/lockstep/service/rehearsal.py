@@ -10,8 +10,9 @@ from lockstep.errors import IntegrityError
 from lockstep.service.released import Found
 
 WITHIN_S = 60.0
-CHILD = """
-import sys
+CHILD = f"""
+import signal, sys
+signal.alarm({WITHIN_S + 5:.0f})  # whoever started it may be gone
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from lockstep.service import released

@@ -88,7 +88,10 @@ def _explanation(classes: tuple[str, ...], encoder: Encoder) -> Schema:
             "contributions": added,
         }
     )
-    return _closed({**_decided(classes), "raw": _list(raw, "The raw score, of each class that has one.")})
+    return _closed(
+        {"raw": _list(raw, "The raw score, of each class that has one.")},
+        warnings=_list(_fault(), "What is unusual about the row, if anything."),
+    )
 
 
 def _card() -> Schema:

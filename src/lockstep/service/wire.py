@@ -10,10 +10,12 @@ import logging
 import math
 import re
 import resource
+import socket
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 LOOK_EVERY_S = 0.5
@@ -27,17 +29,41 @@ MAX_AHEAD = 16
 """Requests that a client may send on a connection before the first is answered."""
 MAX_CONNECTIONS = 1_000
 UPGRADE = re.compile(rb"(?i)(?<=\n)upgrade(?=[ \t]*:)")
+MAX_LISTENERS = 32
 SPARE_FILES = 64
-"""File descriptors left for all else."""
+"""File descriptors left for all else but listeners, and connections that are being refused."""
 
 log = logging.getLogger(__name__)
 log.setLevel(logging.ERROR)  # what a client does wrong is told to the client; it could fill a disk
 
 
-def max_connections() -> int:
-    """Return how many connections may be open: 1,000, or fewer where the process may open fewer files."""
+def max_listeners() -> int:
+    """Return how many listeners take connections: 32, or fewer where the process may open fewer than 1,024 files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, files - SPARE_FILES))
+    return MAX_LISTENERS if files == resource.RLIM_INFINITY else max(1, min(MAX_LISTENERS, files // 32))
+
+
+def max_connections() -> int:
+    """Return how many connections may be open: 1,000, or fewer where the process may open fewer files.
+
+    A connection that is refused is closed three rounds after it was taken, and each listener takes one a round.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = files - SPARE_FILES - 4 * max_listeners()
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, most))
+
+
+class Server(uvicorn.Server):
+    """Take new connections in their turn, however busy the others keep it.
+
+    Of each listener libuv takes one connection between two rounds of requests, of hundreds of clients at worst; so a
+    newcomer, or a probe, would wait for seconds.
+    """
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve by many listeners for each socket."""
+        twins = [each.dup() for each in sockets or () for _ in range(max_listeners() - 1)]
+        super().run(sockets and [*sockets, *twins])
 
 
 class Protocol(HttpToolsProtocol):
@@ -56,6 +82,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.app, self.ws_protocol_class, self.logger = self.answer, None, log
         self._arrive_by = self._taken_by = math.inf
+        self._n_left = 0
         self._n_around, self._in_head, self._is_refused = 0, True, False
         self._at_work: RequestResponseCycle | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -96,6 +123,9 @@ class Protocol(HttpToolsProtocol):
         self._in_head, self._n_around = False, 0
         if self._is_refused:
             return
+        if self.parser.should_upgrade():  # what follows such a head is read otherwise by others
+            self._refuse(HTTPStatus.BAD_REQUEST, "no other protocol is spoken here; ask without Upgrade.")
+            return
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             self._refuse_head()
         elif len(self.pipeline) >= MAX_AHEAD:
@@ -116,16 +146,6 @@ class Protocol(HttpToolsProtocol):
             self._arrive_by, self._n_around, self._in_head = math.inf, 0, True
             super().on_message_complete()
 
-    def pause_writing(self) -> None:
-        """Start the clock of a client that does not read."""
-        super().pause_writing()
-        self._taken_by = self.loop.time() + self.read_within_s
-
-    def resume_writing(self) -> None:
-        """Stop it."""
-        super().resume_writing()
-        self._taken_by = math.inf
-
     def shutdown(self) -> None:
         """End when what is asked is answered; where nothing is, a moment later, for a request on its way."""
         self.loop.call_later(LINGER_S, super().shutdown)
@@ -145,6 +165,7 @@ class Protocol(HttpToolsProtocol):
         self._arrive_by = self.loop.time() + within_s
 
     def _watch(self) -> None:
+        self._see_how_much_is_left()
         is_late = self.loop.time() >= self._arrive_by
         if self.loop.time() >= self._taken_by or (is_late and (self._is_refused or self._is_answered_early())):
             self.transport.abort()
@@ -152,6 +173,13 @@ class Protocol(HttpToolsProtocol):
         if is_late:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request must arrive faster.")
         self._look = self.loop.call_later(LOOK_EVERY_S, self._watch)
+
+    def _see_how_much_is_left(self) -> None:
+        """Start the clock of a client that takes nothing of what waits for it."""
+        n_left = self.transport.get_write_buffer_size()
+        if not n_left or n_left != self._n_left:
+            self._taken_by = self.loop.time() + self.read_within_s if n_left else math.inf
+        self._n_left = n_left
 
     def _is_answered_early(self) -> bool:
         """Say whether an answer was begun before all of its request came."""

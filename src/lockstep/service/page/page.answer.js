@@ -33,11 +33,11 @@ export function makeTrace(answer) {
 }
 
 /** Return the chart of contributions, and the same as a table, for the class that is asked for. */
-export function makeExplanation(explanation, row, problem) {
+export function makeExplanation(explanation, row, problem, prediction) {
   const values = new Map(Object.entries(row));
   const place = el("div");
   const show = (raw) => place.replaceChildren(...contributions(raw, values, problem));
-  const start = Math.max(0, explanation.raw.findIndex((raw) => raw.class === explanation.prediction));
+  const start = Math.max(0, explanation.raw.findIndex((raw) => raw.class === prediction));
   show(explanation.raw[start]);
   const title = el("h3", {}, "What led to it");
   if (explanation.raw.length < 2) return el("div", { class: "why" }, title, place);

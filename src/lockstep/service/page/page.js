@@ -89,7 +89,7 @@ async function predict() {
   show(at("answer"));
   try {
     const { explanations: [explanation] } = await ask("explain", body);
-    why.replaceWith(makeExplanation(explanation, row, card?.problem));
+    why.replaceWith(makeExplanation(explanation, row, card?.problem, answer.prediction));
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
     why.replaceChildren("What led to it cannot be shown. ", error.message);
