@@ -223,10 +223,11 @@ def _is_ready(port: int) -> bool:
 
 
 def _reason(log: Path) -> str:
-    """Return the last line that names an error, else the last line."""
+    """Return why the worker gave up, else the last line that names an error, else the last line."""
     lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"(?:[\w.]*Error|[\w.]*Exception|lockstep\.errors\.\w+): ", line)]
-    return (named or lines or ["it wrote nothing."])[-1]
+    given_up = [reason for line in lines if (reason := line.partition(f"{WORKER_FAILED}: ")[2])]
+    return (given_up or named or lines or ["it wrote nothing."])[-1]
 
 
 def _end(child: "subprocess.Popen[bytes]", mark: str) -> None:

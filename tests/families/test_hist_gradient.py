@@ -77,3 +77,13 @@ def test_the_trees_are_taken_apart_at_the_first_explanation_alone(table, tmp_pat
     assert "_shap" not in vars(engine)
     engine.contributions(X[:1])
     assert vars(engine)["_shap"] is engine._shap
+
+
+def test_a_model_without_a_split_on_a_category_is_explained_too(table, tmp_path):
+    X, signal = table
+    numbers = Task(0, (PARTS[0], Part("b", "b", "number")))
+    settings = {**hist_gradient.defaults(0), "rounds": 5}
+    hist_gradient.fit(X, signal, numbers, settings, seed=1, threads=1).save(tmp_path)
+    found = hist_gradient.load(tmp_path, numbers).contributions(X[:50])
+    assert found.gap < hist_gradient.EXPLAINED
+    assert np.ptp(found.values, axis=0).min() > 0

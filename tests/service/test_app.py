@@ -14,6 +14,7 @@ from lockstep import predictor, replay
 from lockstep.errors import FeatureError
 from lockstep.predictor import Predictor
 from lockstep.service.app import App, Served
+from lockstep.service.body import RefusedError
 
 
 class Answer(NamedTuple):
@@ -111,6 +112,35 @@ def test_what_is_unusual_is_answered_with_a_warning(app: App, row: dict[str, Any
     assert unusual["warnings"] == [
         {"field": "town", "rule": "be_in_set(value_set=['here', 'there'])", "found": "nowhere"}
     ]
+
+
+def test_an_explanation_says_why_and_what_is_unusual_and_predicts_nothing(app: App, row: dict[str, Any]) -> None:
+    content = json.dumps({"rows": [row, {**row, "town": "nowhere"}]}).encode()
+    usual, unusual = call(app, "POST", "/explain", content).body["explanations"]
+    assert usual.keys() == {"raw"}
+    (raw,) = usual["raw"]
+    assert raw["base"] + sum(raw["contributions"].values()) == pytest.approx(raw["score"], abs=1e-4)
+    assert [warning["field"] for warning in unusual["warnings"]] == ["town"]
+
+
+def test_more_rows_than_are_explained_at_once_are_refused(app: App, row: dict[str, Any]) -> None:
+    answer = call(app, "POST", "/explain", json.dumps({"rows": [row] * 101}).encode())
+    assert (answer.status, answer.body["error"]) == (413, "at most 100 rows are explained at once; got 101.")
+
+
+def test_large_requests_are_worked_on_one_after_another_and_too_many_are_told_to_come_again(
+    app: App, row: dict[str, Any]
+) -> None:
+    content = json.dumps({"rows": [row] * 200}).encode()
+
+    async def ask_at_once() -> list[Any]:
+        asked = (app._answerer.predict(content, f"{n:028}") for n in range(40))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = asyncio.run(ask_at_once())
+    refused = [answer for answer in answers if isinstance(answer, RefusedError)]
+    assert [refusal.status for refusal in refused] == [429] * 8
+    assert all(len(json.loads(answer)["predictions"]) == 200 for answer in answers if isinstance(answer, bytes))
 
 
 def test_what_the_model_does_not_see_may_be_left_out_and_the_ignored_be_sent(app: App, row: dict[str, Any]) -> None:
