@@ -263,7 +263,9 @@ def test_a_few_requests_may_be_sent_ahead_and_not_many(port: int) -> None:
         connection.sendall((post(3) + b"abc") * 16)
         answers = b""
         while answers.count(b"HTTP/1.1 200") < 16:
-            answers += connection.recv(1 << 16)
+            piece = connection.recv(1 << 16)
+            assert piece, answers
+            answers += piece
     connection = connect(port)
     connection.sendall((post(3) + b"abc") * 1000)
     assert told(read_all(connection)) == (429, "at most 16 requests may be sent ahead.")
