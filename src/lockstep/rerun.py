@@ -138,8 +138,6 @@ def differences(tree: Path, stage: Stage, origin: Origin) -> Iterator[str]:
     """Yield what a stage that was run again read or made otherwise than recorded; sources and parameters first."""
     made = {path for one in stages(tree) for path in one.outs} | {RAW}
     now = graph.inputs(tree, stage)
-    if stage.name not in origin.read and not any(path in origin.outs for path in stage.outs):
-        yield f"nothing is recorded of {stage.name}"
     for key, value in origin.read.get(stage.name, {}).items():
         if key in now and key not in made and now[key] != value:
             yield f"{stage.name} reads another {key}"
