@@ -45,7 +45,8 @@ test-faults-long: env   ## fifty random kills, twenty of a search, and whatever 
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist load --no-cov -m long tests/faults tests/pipeline
 
 test-service: env ## harm to running services, fuzzing, real tables, proofs, and the page in a browser
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-cov $(SERVICE)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-cov $(firstword $(SERVICE))
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-cov $(wordlist 2,9,$(SERVICE))
 
 lint: env        ## ruff
 	@$(BIN)/ruff check .
